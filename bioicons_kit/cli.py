@@ -1,0 +1,39 @@
+"""What every command has in common: one line for a user's error, and honest exit statuses.
+
+0    done
+2    the user's input cannot be used: one line says what, where and what to do
+130  stopped with Ctrl-C
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from bioicons_kit.errors import KitError
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` whose complaints are one line, like every other error here."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print `message` as one line and exit with status 2."""
+        print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
+    """Run `main` on the command line's arguments and exit with the status it earned."""
+    try:
+        main(sys.argv[1:])
+    except KitError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # `... | head` closed its end: nothing more to say to anyone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    raise SystemExit(0)

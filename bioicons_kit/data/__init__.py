@@ -1,0 +1,1 @@
+"""Rows -> cache -> batches. Knows encoders by protocol, and no model."""

@@ -1,0 +1,195 @@
+"""FLUX's three encoders: the VAE for pictures, CLIP-L and T5-XXL for texts.
+
+Each is loaded for the length of a `with` block and freed after it, so that no two of them,
+and never one of them and the denoiser, are in memory together.
+
+What FLUX conditions on, as in its inference pipeline: CLIP's pooled output, and T5's last
+hidden states of a caption padded to `max_sequence_length` tokens, padding included and
+unmasked.
+"""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from bioicons_kit.errors import ModelError
+
+_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+ImageEncode = Callable[[Sequence[Image]], list[dict[str, Tensor]]]
+TextEncode = Callable[[Sequence[str]], list[dict[str, Tensor]]]
+
+
+class FluxImageEncoder:
+    """Pictures -> the mean and log variance of the VAE's posterior.
+
+    Both are `[16, height / 8, width / 8]`, unscaled; a latent is drawn from them, shifted
+    and scaled, in the loss. Computed in float32: the VAE is small.
+    """
+
+    name = "latents"
+
+    def __init__(self, model: Path, variant: str | None) -> None:
+        self._folder, self._variant = model / "vae", variant
+        self.files = weight_files(self._folder, variant)
+        self.settings: Mapping[str, str] = {"compute": "fp32"}
+
+    @contextmanager
+    def loaded(self, device: torch.device) -> Iterator[ImageEncode]:
+        """Load the VAE on `device` and yield the function that encodes pictures."""
+        from diffusers import AutoencoderKL
+
+        with _on_device(AutoencoderKL, self._folder, self._variant, torch.float32, device) as vae:
+
+            def encode(pictures: Sequence[Image]) -> list[dict[str, Tensor]]:
+                pixels = torch.stack([picture_tensor(picture) for picture in pictures])
+                posterior = vae.encode(pixels.to(device)).latent_dist
+                mean, logvar = posterior.mean.cpu(), posterior.logvar.cpu()
+                return [{"mean": m, "logvar": v} for m, v in zip(mean, logvar, strict=True)]
+
+            yield encode
+
+
+class ClipEncoder:
+    """Texts -> CLIP's pooled output, `[width]`, 77 tokens at most."""
+
+    name = "clip"
+
+    def __init__(self, model: Path, variant: str | None, dtype: str) -> None:
+        self._model, self._variant, self._dtype = model, variant, _DTYPES[dtype]
+        self.files = (
+            *weight_files(model / "text_encoder", variant),
+            *_tokenizer_files(model / "tokenizer"),
+        )
+        self.settings: Mapping[str, str] = {"compute": dtype}
+
+    @contextmanager
+    def loaded(self, device: torch.device) -> Iterator[TextEncode]:
+        """Load CLIP on `device` and yield the function that encodes texts."""
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        tokenizer = _pretrained(CLIPTokenizer, self._model / "tokenizer")
+        folder = self._model / "text_encoder"
+        with _on_device(CLIPTextModel, folder, self._variant, self._dtype, device) as clip:
+
+            def encode(texts: Sequence[str]) -> list[dict[str, Tensor]]:
+                ids = _token_ids(tokenizer, texts, tokenizer.model_max_length)
+                pooled = clip(ids.to(device)).pooler_output.cpu()
+                return [{"pooled": row} for row in pooled]
+
+            yield encode
+
+
+class T5Encoder:
+    """Texts -> T5's last hidden states, `[max_sequence_length, width]`."""
+
+    name = "t5"
+
+    def __init__(self, model: Path, variant: str | None, dtype: str, tokens: int) -> None:
+        self._model, self._variant, self._dtype = model, variant, _DTYPES[dtype]
+        self._tokens = tokens
+        self.files = (
+            *weight_files(model / "text_encoder_2", variant),
+            *_tokenizer_files(model / "tokenizer_2"),
+        )
+        self.settings: Mapping[str, str] = {"compute": dtype, "tokens": str(tokens)}
+
+    @contextmanager
+    def loaded(self, device: torch.device) -> Iterator[TextEncode]:
+        """Load T5 on `device` and yield the function that encodes texts."""
+        from transformers import T5EncoderModel, T5Tokenizer
+
+        tokenizer = _pretrained(T5Tokenizer, self._model / "tokenizer_2")
+        folder = self._model / "text_encoder_2"
+        with _on_device(T5EncoderModel, folder, self._variant, self._dtype, device) as t5:
+
+            def encode(texts: Sequence[str]) -> list[dict[str, Tensor]]:
+                ids = _token_ids(tokenizer, texts, self._tokens)
+                states = t5(ids.to(device)).last_hidden_state.cpu()
+                return [{"states": row} for row in states]
+
+            yield encode
+
+
+def picture_tensor(picture: Image) -> Tensor:
+    """Return an RGB picture as float32 `[3, height, width]` in -1..1."""
+    pixels = torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32))
+    return pixels.permute(2, 0, 1) / 127.5 - 1
+
+
+def weight_files(folder: Path, variant: str | None) -> tuple[Path, ...]:
+    """Return the config and weight files of one component, sorted.
+
+    Raises:
+        ModelError: the component's folder, its config or its weights are not there.
+    """
+    suffix = ".safetensors" if variant is None else f".{variant}.safetensors"
+    weights = sorted(
+        path
+        for path in folder.glob("*.safetensors")
+        if _is_of_variant(path, variant) and path.is_file()
+    )
+    config = folder / "config.json"
+    if not config.is_file() or not weights:
+        raise ModelError(
+            f"{folder}: not a whole model component (needs config.json and *{suffix}); "
+            "the download or copy is incomplete"
+        )
+    return (config, *weights)
+
+
+def _is_of_variant(path: Path, variant: str | None) -> bool:
+    """Tell `model.bf16-00001-of-00002.safetensors` and the like from the plain ones."""
+    parts = path.name.removesuffix(".safetensors").split(".")
+    mark = parts[1].split("-")[0] if len(parts) > 1 else None
+    return mark == variant
+
+
+def _tokenizer_files(folder: Path) -> tuple[Path, ...]:
+    """Return the files of one tokenizer, sorted."""
+    found = tuple(sorted(path for path in folder.glob("*") if path.is_file()))
+    if not found:
+        raise ModelError(f"{folder}: no tokenizer there; the download or copy is incomplete")
+    return found
+
+
+def _token_ids(tokenizer: Any, texts: Sequence[str], length: int) -> Tensor:
+    """Return token ids `[batch, length]`, padded or cut to `length`."""
+    ids: Tensor = tokenizer(
+        list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).input_ids
+    return ids
+
+
+@contextmanager
+def _on_device(
+    kind: Any, folder: Path, variant: str | None, dtype: torch.dtype, device: torch.device
+) -> Iterator[Any]:
+    """Load a model for inference on `device`; drop it, and its memory, at the end."""
+    model = _pretrained(kind, folder, dtype=dtype, variant=variant, use_safetensors=True)
+    assert isinstance(model, nn.Module)
+    model.requires_grad_(False).eval().to(device)
+    try:
+        with torch.no_grad():
+            yield model
+    finally:
+        del model
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _pretrained(kind: Any, folder: Path, **options: Any) -> Any:
+    """Return `kind.from_pretrained(folder)`, its failures as a ModelError."""
+    try:
+        return kind.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ModelError(f"{folder}: cannot be loaded as a {kind.__name__} ({first})") from error

@@ -1,0 +1,95 @@
+"""A model's name -> a diffusers folder on disk, or a reason and a way out.
+
+Only the files of a diffusers layout are fetched: FLUX.1-dev's repository also holds the
+same weights once more as a single 24 GB file.
+"""
+
+import json
+from pathlib import Path
+
+from bioicons_kit.errors import ModelError, StorageError
+from bioicons_kit.preset import Model
+
+
+def find(model: Model, pipeline: str) -> Path:
+    """Return the diffusers folder of `model`, fetched from the hub where it is a hub id.
+
+    Args:
+        model: the preset's `[model]` section; its path is a folder or "owner/name".
+        pipeline: the pipeline class that `model_index.json` has to name.
+
+    Raises:
+        ModelError: no such folder, not a diffusers folder, another family, or the hub
+            refuses or cannot be reached.
+    """
+    folder = Path(model.path)
+    if not folder.is_dir():
+        if not model.is_hub:
+            raise ModelError(
+                f"{model.path}: no such model folder; model.path is a diffusers folder, "
+                'a hub id such as "black-forest-labs/FLUX.1-dev", or "starter"'
+            )
+        folder = _fetch(model)
+    _check(folder, pipeline)
+    return folder
+
+
+def _fetch(model: Model) -> Path:
+    """Return the hub snapshot of `model`, downloading what is not there yet."""
+    from huggingface_hub import errors, snapshot_download
+
+    where = f"{model.path}" + ("" if model.revision is None else f" at revision {model.revision}")
+    try:
+        # "*/*" leaves out files in the repository's root other than the named one
+        patterns = ["model_index.json", "*/*"]
+        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=patterns))
+    except errors.GatedRepoError as error:
+        raise ModelError(
+            f"{where}: the model is gated; accept its license at "
+            f"https://huggingface.co/{model.path} and log in with `hf auth login`"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"{where}: the hub has no such revision of the model") from error
+    except errors.RepositoryNotFoundError as error:
+        raise ModelError(
+            f"{where}: the hub knows no such model, or it is private: check the name, "
+            "or log in with `hf auth login`"
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        raise ModelError(
+            f"{where}: not in the local hub cache, and the hub cannot be reached; connect once, "
+            f"or download it elsewhere with `hf download {model.path}` and give the folder "
+            "as model.path"
+        ) from error
+    except OSError as error:
+        if error.errno is not None and error.filename is not None:
+            raise StorageError(f"{where}: cannot be stored ({error})") from error
+        raise ModelError(f"{where}: the hub cannot be reached ({error})") from error
+
+
+def _check(folder: Path, pipeline: str) -> None:
+    """Refuse a folder that is not a diffusers folder of the pipeline class `pipeline`."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ModelError(
+            f"{folder}: not a diffusers model folder (it has no model_index.json); "
+            "model.path must be the folder that holds transformer/, vae/, text_encoder/, ..."
+        )
+    found = read_json(index).get("_class_name")
+    if found != pipeline:
+        raise ModelError(f"{folder}: holds a {found}, and this preset's family needs a {pipeline}")
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Return the JSON object in `path`.
+
+    Raises:
+        ModelError: the file is missing or holds no JSON object.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: not a readable model config ({error})") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path}: not a model config (no JSON object)")
+    return value

@@ -1,0 +1,126 @@
+"""CSS in SVG files: what it may do here is style; what loads or runs is taken out.
+
+A reader in the manner of CSS Syntax Level 3, as far as finding rules and declarations
+needs it: comments, strings, parentheses and braces are respected, values are not
+parsed. It is strict on purpose: a declaration with a backslash (which could spell
+`url`), with a `url()` that is no `#id`, or with a function that loads, is dropped, and
+so is every at-rule, since neither renderer follows any that matters to a picture.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+_COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|<!--|-->", re.DOTALL)
+_TOKEN = re.compile(r""""[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[(){};]|[^"'(){};]+""")
+_URL = re.compile(r"\burl\(", re.IGNORECASE)
+_LOCAL_URL = re.compile(r"""\burl\(\s*(["']?)#([^"'()\s]+)\1\s*\)""", re.IGNORECASE)
+_LOADS = re.compile(r"\\|\b(?:image|image-set|src|expression|element|cross-fade)\(", re.IGNORECASE)
+# draw.io writes both colors of a pair; icons are drawn on a light page.
+_LIGHT_DARK = re.compile(r"\blight-dark\(\s*((?:[^(),]|\([^()]*\))+?)\s*,(?:[^()]|\([^()]*\))*\)")
+
+
+class Rule(NamedTuple):
+    """A style rule: its selectors as written, and its declarations."""
+
+    selectors: str
+    declarations: str
+
+
+class Cleaned(NamedTuple):
+    """CSS with what it must not do taken out, and what that was."""
+
+    text: str
+    removed: tuple[str, ...]
+
+
+def is_local(value: str) -> bool:
+    """Tell whether a property or attribute value loads nothing from outside the file."""
+    return _LOADS.search(value) is None and len(_URL.findall(value)) == len(
+        _LOCAL_URL.findall(value)
+    )
+
+
+def references(value: str) -> list[str]:
+    """Return the ids that a value refers to with `url(#id)`."""
+    return [match[2] for match in _LOCAL_URL.finditer(value)]
+
+
+def simplified(value: str) -> str:
+    """Return a value with the color functions replaced that renderers do not know."""
+    return _LIGHT_DARK.sub(r"\1", value) if "light-dark" in value else value
+
+
+def declarations(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (property, value) of a style attribute or a rule's block."""
+    for part, end in _split(_COMMENT.sub(" ", text), ";{}"):
+        name, colon, value = part.partition(":")
+        if colon and end != "{":
+            yield name.strip().lower(), value.strip()
+
+
+def clean_declarations(text: str, without: Iterable[str] = ()) -> Cleaned:
+    """Return declarations that load nothing; those of the properties `without` go too."""
+    kept, removed = [], []
+    for name, value in declarations(text):
+        if not is_local(value) or not re.fullmatch(r"[\w-]+", name):
+            removed.append(f"CSS {name[:40]}: {value[:60]}")
+        elif name not in without:
+            kept.append(f"{name}:{simplified(value)}")
+    return Cleaned(";".join(kept), tuple(removed))
+
+
+def clean_sheet(text: str) -> Cleaned:
+    """Return a style sheet's plain rules with declarations that load nothing."""
+    kept, removed = [], []
+    for rule in _rules(text):
+        if rule.selectors.startswith("@"):
+            removed.append(f"CSS {rule.selectors[:60]}")
+            continue
+        block = clean_declarations(rule.declarations)
+        removed += block.removed
+        if block.text:
+            kept.append(f"{rule.selectors}{{{block.text}}}")
+    return Cleaned("\n".join(kept), tuple(removed))
+
+
+def rules(text: str) -> list[Rule]:
+    """Return the plain rules of a style sheet that `clean_sheet` returned."""
+    return [rule for rule in _rules(text) if not rule.selectors.startswith("@")]
+
+
+def _rules(text: str) -> Iterator[Rule]:
+    """Yield the rules at the top level, at-rules with their keyword in `selectors`."""
+    selectors, block, depth = "", "", 0
+    for part, end in _split(_COMMENT.sub(" ", text), ";{}"):
+        if depth == 0:
+            selectors += part.strip()
+            if end == "{":
+                depth = 1
+            elif selectors.startswith("@"):  # ends here: @import "x";
+                yield Rule(selectors, "")
+                selectors = ""
+            continue
+        block += part + end if depth == 1 and end == ";" else ""
+        depth += {"{": 1, "}": -1}.get(end, 0)
+        if depth == 0:
+            yield Rule(selectors, block + part)
+            selectors, block = "", ""
+    if selectors:
+        yield Rule(selectors, block)
+
+
+def _split(text: str, ends: str) -> Iterator[tuple[str, str]]:
+    """Yield (text before, character) for each of `ends` outside strings and parentheses."""
+    part, depth = "", 0
+    for match in _TOKEN.finditer(text):
+        token = match[0]
+        if token in ends and (depth == 0 or token in "{}"):
+            yield part, token
+            part, depth = "", 0
+            continue
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        depth = max(depth, 0)
+        part += token
+    if part.strip():
+        yield part, ""

@@ -1,0 +1,1 @@
+"""Files of adapters. Knows no model beyond names and shapes."""

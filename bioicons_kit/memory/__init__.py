@@ -1,0 +1,1 @@
+"""Memory techniques: quantized storage and what computes with it. Knows no model family."""

@@ -1,0 +1,1 @@
+"""The training run: `accelerate launch -m bioicons_kit.train PRESET`."""

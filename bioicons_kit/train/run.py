@@ -1,0 +1,238 @@
+"""A training run, from the preset to the LoRA and its pictures, top to bottom.
+
+The loop itself is next door, in `loop`.
+"""
+
+import datetime
+import json
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from torch import nn
+
+from bioicons_kit import __version__, console, files, preset_file, sample
+from bioicons_kit.data import batches, encode, job
+from bioicons_kit.data.job import Job
+from bioicons_kit.errors import TrainingError
+from bioicons_kit.families.base import Family
+from bioicons_kit.icons import library, manifest, select
+from bioicons_kit.lora import adapter, formats, metadata
+from bioicons_kit.memory.quantize import Coverage
+from bioicons_kit.preset import Preset
+from bioicons_kit.train import loop, run_folder
+from bioicons_kit.train.run_folder import RunFolder
+
+# A margin over the sizes that are known: tokenizers, logs, samples.
+_ROOM = 64 * 2**20
+
+
+def run(preset: Preset, root: Path) -> RunFolder:
+    """Train the LoRA that `preset` describes; return the folder that holds it.
+
+    Args:
+        preset: what to do.
+        root: the run's folder.
+
+    Raises:
+        KitError: anything the user can put right; nothing half-written stays.
+    """
+    started = time.monotonic()
+    accelerator = start(preset, root)
+    files.require_room(Path(preset.cache.root), _ROOM, "the cache")
+    files.require_room(root, _ROOM, "the run's files")
+
+    icons = library.scan(preset.dataset.root)
+    rows = select.rows(icons, preset.dataset.buckets)
+    console.say("icons", describe_icons(icons, rows))
+    work = job.start(preset, accelerator)
+    check_sizes(preset, work.family)
+    encoded = encode.dataset(rows, work)
+
+    records = manifest.records(encoded.rows, encoded.captions, icons.root)
+    folder = open_folder(work, root, records)
+    denoiser = load_denoiser(work)
+    torch.manual_seed(preset.train.seed)
+    parameters = attach(work, denoiser)
+    losses = loop.train(work, denoiser, parameters, items(encoded), folder)
+
+    if accelerator.is_main_process:
+        save_lora(work, denoiser, records, folder)
+        draw_samples(work, denoiser, encoded, folder)
+        write_summary(folder, accelerator, losses, time.monotonic() - started)
+        tell_what_next(folder)
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def start(preset: Preset, root: Path) -> Accelerator:
+    """Return the accelerator: device, processes, accumulation, trackers.
+
+    Raises:
+        TrainingError: launched with fp16, which FLUX overflows.
+    """
+    # Frozen weights are the same on every process already, and buffers hold 11 GB of them.
+    ddp = DistributedDataParallelKwargs(broadcast_buffers=False)
+    accelerator = Accelerator(
+        gradient_accumulation_steps=preset.train.accumulation,
+        log_with="tensorboard",
+        project_dir=root,
+        kwargs_handlers=[ddp],
+    )
+    if accelerator.mixed_precision not in ("no", preset.memory.dtype):
+        raise TrainingError(
+            f"launched with mixed precision {accelerator.mixed_precision}, but the preset computes "
+            f"in {preset.memory.dtype}: leave --mixed_precision out, and set memory.dtype"
+        )
+    count = accelerator.num_processes
+    console.say(
+        "preset",
+        f"{preset.name}: {preset.train.steps} steps on {accelerator.device}"
+        + (f", {count} processes" if count > 1 else ""),
+    )
+    return accelerator
+
+
+def describe_icons(icons: library.Library, rows: tuple[select.Row, ...]) -> str:
+    """Return one line on what was found and what of it is used."""
+    licenses = {row.icon.license for row in rows}
+    authors = {row.icon.author for row in rows}
+    left_out = f" ({len(icons.skipped)} files left out)" if icons.skipped else ""
+    return (
+        f"{len(icons.icons)} in {icons.root}{left_out}; {len(rows)} selected, by "
+        f"{len(authors)} author(s), under {', '.join(sorted(licenses))}"
+    )
+
+
+def check_sizes(preset: Preset, family: Family) -> None:
+    """Refuse picture sizes the family cannot work on.
+
+    Raises:
+        TrainingError: a side is no multiple of the family's step.
+    """
+    sides = {
+        "dataset.resolution": preset.dataset.resolution,
+        "sample.width": preset.sample.width,
+        "sample.height": preset.sample.height,
+    }
+    for key, side in sides.items():
+        if side is not None and side % family.size_multiple:
+            raise TrainingError(
+                f"{key} = {side} must be a multiple of {family.size_multiple} for {family.name}"
+            )
+
+
+def open_folder(work: Job, root: Path, records: Sequence[manifest.Record]) -> RunFolder:
+    """Make the run's folder, with preset, manifest and credits in it, on the main process."""
+    folder = RunFolder(root)
+    if work.accelerator.is_main_process:
+        resolved = preset_file.dumps(work.preset)
+        folder = run_folder.prepare(root, resolved)
+        files.write_text(folder.preset, resolved)
+        files.write_text(folder.manifest, manifest.metadata_jsonl(records))
+        files.write_text(folder.attribution, manifest.attribution_md(records))
+    work.accelerator.wait_for_everyone()
+    return folder
+
+
+def load_denoiser(work: Job) -> nn.Module:
+    """Load the frozen denoiser and say what it weighs."""
+    with console.bar("denoiser", work.family.denoiser_bytes(), "B", scale=True) as bar:
+        denoiser, coverage = work.family.load_denoiser(work.preset.memory, work.device, bar.update)
+    console.say("denoiser", describe_denoiser(work, coverage))
+    return denoiser
+
+
+def describe_denoiser(work: Job, coverage: Coverage) -> str:
+    """Return one line on what was loaded and how it is stored."""
+    stored = ""
+    if coverage.quantized:
+        share = coverage.quantized_parameters / coverage.parameters
+        stored = (
+            f"{share:.0%} of them in {work.preset.memory.quantization} "
+            f"({len(coverage.quantized)} layers), "
+        )
+    return (
+        f"{work.family.title}: {coverage.parameters / 1e6:,.1f} M parameters, {stored}"
+        f"{coverage.bytes / 1e6:,.1f} MB"
+    )
+
+
+def attach(work: Job, denoiser: nn.Module) -> list[nn.Parameter]:
+    """Attach the adapter and say what it holds; return its parameters."""
+    lora = work.preset.lora
+    modules = adapter.target_modules(denoiser, lora.targets, work.family.target_sets)
+    parameters = adapter.attach(denoiser, modules, lora.rank, lora.alpha, lora.dropout)
+    count = sum(p.numel() for p in parameters)
+    console.say("adapter", f"rank {lora.rank} on {len(modules)} layers: {count:,} parameters")
+    return parameters
+
+
+def items(encoded: encode.Encoded) -> list[batches.Item]:
+    """Return what an epoch is made of: each row's picture and caption, and its repeats."""
+    return [
+        batches.Item((picture, *encoded.texts[text]), row.repeats)
+        for row, text, picture in zip(encoded.rows, encoded.captions, encoded.pictures, strict=True)
+    ]
+
+
+def save_lora(
+    work: Job, denoiser: nn.Module, records: Sequence[manifest.Record], folder: RunFolder
+) -> None:
+    """Write the adapter as a LoRA file that says what it was trained on."""
+    digest = manifest.digest(records)
+    header = metadata.header(work.preset, work.family.architecture, records, digest)
+    layers = adapter.extract(denoiser)
+    formats.write_diffusers(folder.lora, layers, work.family.lora_prefix, header)
+    console.say("lora", f"{folder.lora} ({folder.lora.stat().st_size / 1e6:.1f} MB)")
+
+
+def draw_samples(
+    work: Job, denoiser: nn.Module, encoded: encode.Encoded, folder: RunFolder
+) -> None:
+    """Draw the preset's prompts without and with the adapter, and the picture of both."""
+    preset = work.preset
+    if not preset.sample.prompts:
+        console.say("samples", "none: the preset has no sample.prompts")
+        return
+    texts = {prompt: encoded.texts[prompt] for prompt in preset.sample.prompts}
+    pairs = sample.base_and_adapted(work, denoiser, texts)
+    shown = sample.training_pictures([row.icon.path for row in encoded.rows], preset.dataset)
+    sample.write_pairs(pairs, folder.samples, folder.comparison, preset, shown)
+
+
+def write_summary(
+    folder: RunFolder, accelerator: Accelerator, losses: list[float], seconds: float
+) -> None:
+    """Write when and how the run went; the only file of a run that names a date."""
+    tenth = max(1, len(losses) // 10)
+    summary: dict[str, Any] = {
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "loss_first_tenth": sum(losses[:tenth]) / tenth,
+        "loss_last_tenth": sum(losses[-tenth:]) / tenth,
+        "device": str(accelerator.device),
+        "processes": accelerator.num_processes,
+        "kit": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    files.write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
+    console.say(
+        "loss",
+        f"{summary['loss_first_tenth']:.4f} over the first tenth of the steps, "
+        f"{summary['loss_last_tenth']:.4f} over the last",
+    )
+
+
+def tell_what_next(folder: RunFolder) -> None:
+    """Say where everything is and what to try next."""
+    console.say("done", f"everything is in {folder.root}")
+    console.say("look at", str(folder.comparison))
+    console.say("credit", str(folder.attribution))
+    console.say("try", f'python tools/sample.py {folder.root} --compare --prompt "..."')
+    console.say("try", f"tensorboard --logdir {folder.logs}")

@@ -1,0 +1,57 @@
+"""Numbers while training: TensorBoard through accelerate, and `metrics.jsonl`."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from accelerate import Accelerator
+
+from bioicons_kit.files import storage_errors
+
+
+class Tracker:
+    """Writes each step's numbers; on the main process only. Use it in a `with` block.
+
+    Args:
+        accelerator: made with `log_with="tensorboard"` and the run's folder.
+        metrics: the file that gets one JSON object a line.
+        settings: shown as hyperparameters.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, metrics: Path, settings: dict[str, str | int | float]
+    ) -> None:
+        self._accelerator, self._metrics = accelerator, metrics
+        with storage_errors(metrics):
+            accelerator.init_trackers("logs", config=settings)
+            self._file = (
+                metrics.open("a", encoding="utf-8") if accelerator.is_main_process else None
+            )
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Record the numbers of optimizer step `step`, counted from 1.
+
+        Raises:
+            StorageError: no room.
+        """
+        with storage_errors(self._metrics):
+            self._accelerator.log(values, step=step)
+            if self._file is not None:
+                self._file.write(json.dumps({"step": step, **values}) + "\n")
+                self._file.flush()
+
+    def __enter__(self) -> Self:
+        """Return the tracker."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """Close the files."""
+        if self._file is not None:
+            self._file.close()
+        self._accelerator.end_training()
