@@ -5,6 +5,7 @@ Only the main process of a launch speaks.
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -28,6 +29,12 @@ def warn(text: str) -> None:
     """Print one warning line to standard error, on the main process."""
     if is_main_process():
         tqdm.write(f"{'warning':<{_LABEL_WIDTH}} {text}", file=sys.stderr)
+
+
+def shown(path: Path) -> str:
+    """Return `path` as a person would type it here: relative where it is below this folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def bar(label: str, total: int, unit: str, scale: bool = False) -> "tqdm[Any]":

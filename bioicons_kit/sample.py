@@ -59,6 +59,7 @@ def with_lora(
     texts = encode.texts(preset.sample.prompts, work)
     with console.bar("denoiser", family.denoiser_bytes(), "B", scale=True) as bar:
         denoiser, _ = family.load_denoiser(preset.memory, accelerator.device, bar.update)
+        bar.update(bar.total - bar.n)  # the files' headers hold the rest of their bytes
     adapter.restore(denoiser, layers, lora)
     if compare:
         pairs = base_and_adapted(work, denoiser, texts)

@@ -35,11 +35,11 @@ def main(arguments: Sequence[str]) -> None:
 
     icons = library.scan(preset.dataset.root)
     rows = select.rows(icons, preset.dataset.buckets)
-    console.say("icons", f"{len(icons.icons)} in {icons.root}, {len(rows)} selected")
+    console.say("icons", f"{len(icons.icons)} in {console.shown(icons.root)}, {len(rows)} selected")
     work = job.start(preset, Accelerator())
     encoded = encode.dataset(rows, work)
     counts = f"{len(encoded.rows)} pictures, {len(encoded.texts)} texts"
-    console.say("done", f"{counts} in {work.cache.root}")
+    console.say("done", f"{counts} in {console.shown(work.cache.root)}")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> None:
             sheet.write_png(out / f"{name}.base.png", pictures[0])
     if options.compare:
         sample.write_comparison(out / "comparison.png", drawn, preset)
-    console.say("done", f"{len(drawn)} prompt(s) drawn into {out}")
+    console.say("done", f"{len(drawn)} prompt(s) drawn into {console.shown(out)}")
 
 
 def _load(

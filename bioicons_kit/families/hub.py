@@ -38,7 +38,7 @@ def _fetch(model: Model) -> Path:
     """Return the hub snapshot of `model`, downloading what is not there yet."""
     from huggingface_hub import errors, snapshot_download
 
-    where = f"{model.path}" + ("" if model.revision is None else f" at revision {model.revision}")
+    where = model.path + ("" if model.revision is None else f" at revision {model.revision}")
     try:
         # "*/*" leaves out files in the repository's root other than the named one
         patterns = ["model_index.json", "*/*"]
@@ -57,9 +57,9 @@ def _fetch(model: Model) -> Path:
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise ModelError(
-            f"{where}: not in the local hub cache, and the hub cannot be reached; connect once, "
-            f"or download it elsewhere with `hf download {model.path}` and give the folder "
-            "as model.path"
+            f"{where}: no such folder, not in the local hub cache, and the hub cannot be reached; "
+            f"connect once, or download it elsewhere with `hf download {model.path}` and give "
+            "the folder as model.path"
         ) from error
     except OSError as error:
         if error.errno is not None and error.filename is not None:

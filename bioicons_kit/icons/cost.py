@@ -18,8 +18,8 @@ from lxml import etree
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.icons import styles
 
-# cairosvg draws some 6,000 elements a second; the largest real icon has 9,000.
-MAX_DRAWN_ELEMENTS = 50_000
+# cairosvg draws some 6,000 elements a second; the largest real icon expands to 33,000.
+MAX_DRAWN_ELEMENTS = 150_000
 # The largest real icon has 76,700 path segments, which are two to six numbers each.
 MAX_DRAWN_NUMBERS = 4_000_000
 # Renderers recurse through references as through children.
@@ -180,7 +180,7 @@ def _selector_keys(selectors: str) -> set[str]:
     keys = set()
     for selector in selectors.split(","):
         parts = re.split(r"[\s>+~]+", selector.strip())
-        keys.update(re.findall(r"[.#]?[\w-]+", re.sub(r"\[[^]]*\]|:.*", "", parts[-1])) or ["*"])
+        keys.update(re.findall(r"[.#]?[\w-]+", re.sub(r"\[[^][]*\]|:.*", "", parts[-1])) or ["*"])
     return keys
 
 

@@ -14,16 +14,16 @@ A document whose drawing would cost too much, references expanded, is refused (`
 So is a root with neither a usable viewBox nor a size: its bounds are not computed.
 """
 
-import math
-import re
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from lxml import etree
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import cost, embedded, styles
+from bioicons_kit.icons import cost, embedded, styles, viewport
+from bioicons_kit.icons.viewport import SVG, XLINK
 
 # The largest of 1,451 real icons has 3.7 MB, most of it pictures inside.
 MAX_BYTES = 16 * 2**20
@@ -31,12 +31,8 @@ MAX_BYTES = 16 * 2**20
 MAX_ELEMENTS = 50_000
 # cairosvg recurses on elements, several Python frames each; real icons go 14 deep.
 MAX_DEPTH = 100
-# The side of the canvas. Renderers scale it; it only has to be a sane number for them,
-# whatever the original's units were.
-CANVAS = 1024
-
-SVG = "http://www.w3.org/2000/svg"
-XLINK = "http://www.w3.org/1999/xlink"
+# Renderers try every style rule on every element; 2.6 million in the worst real icon.
+MAX_MATCHES = 20_000_000
 _XLINK_HREF = f"{{{XLINK}}}href"
 _XML_SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 
@@ -59,14 +55,6 @@ _CONDITIONS = {"requiredFeatures", "requiredExtensions", "systemLanguage"}
 _FRAME_ATTRIBUTES = {"x", "y", "width", "height", "viewBox", "preserveAspectRatio", "overflow"}
 _FRAME_PROPERTIES = {"x", "y", "width", "height", "overflow", "position", "display", "margin"}
 
-# CSS pixels (1/96 in); an em is 16 px where no font size is set.
-_UNITS = {
-    **{"": 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "mm": 96 / 25.4},
-    **{"cm": 96 / 2.54, "q": 96 / 101.6, "em": 16.0, "rem": 16.0, "ex": 8.0},
-}
-_FLOAT = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_LENGTH = re.compile(rf"\s*({_FLOAT})\s*([a-zA-Z]*)\s*")
-
 
 @dataclass(frozen=True)
 class Document:
@@ -85,14 +73,16 @@ def sanitize(data: bytes, margin: float) -> Document:
         DocumentError: not an SVG, damaged, of no size, or over one of the limits.
     """
     root = _parse(data)
-    width, height, viewbox = _viewport(root)
+    window = viewport.of(root)
+    canvas, frame = viewport.framed(window, margin)
     copier = _Copier()
-    canvas, frame = _frame(root, width, height, viewbox, margin)
     copier.attributes(root, frame, _FRAME_ATTRIBUTES, _FRAME_PROPERTIES)
     copier.children(root, frame, depth=2)
+    if copier.rules * copier.elements > MAX_MATCHES:
+        raise DocumentError(f"its {copier.rules:,} style rules are too many for its elements")
     cost.check(canvas)
     svg = etree.tostring(canvas, method="c14n")
-    return Document(svg, tuple(sorted(copier.removed)), width, height)
+    return Document(svg, tuple(sorted(copier.removed)), window.width, window.height)
 
 
 def _parse(data: bytes) -> Any:
@@ -124,61 +114,21 @@ def _parse(data: bytes) -> Any:
     return root
 
 
-def _viewport(root: Any) -> tuple[float, float, str]:
-    """Return the width and height a browser shows the root at, in px, and its viewBox."""
-    width, height = _length(root.get("width")), _length(root.get("height"))
-    box = _numbers(root.get("viewBox"))
-    if width == 0 or height == 0 or (box and min(box[2:]) <= 0):
-        raise DocumentError("its width or height is zero")
-    if box:
-        ratio = box[2] / box[3]
-        if width is None and height is None:
-            width, height = box[2], box[3]
-        width = width if width is not None else (height or 0) * ratio
-        height = height if height is not None else width / ratio
-    elif width is not None and height is not None:
-        box = (0.0, 0.0, width, height)
-    else:
-        raise DocumentError("it has neither a viewBox nor a width and height")
-    values = (width, height, *box)
-    if not all(abs(value) < 1e9 for value in values) or min(width, height, *box[2:]) < 1e-6:
-        raise DocumentError(f"its size is out of reach: {width:g} x {height:g} px")
-    return width, height, " ".join(map(_number, box))
-
-
-def _frame(root: Any, width: float, height: float, viewbox: str, margin: float) -> tuple[Any, Any]:
-    """Return the square canvas and, within it, the element for the root's content."""
-    scale = CANVAS * (1 - 2 * margin) / max(width, height)
-    canvas = etree.Element(f"{{{SVG}}}svg", nsmap={None: SVG, "xlink": XLINK})
-    canvas.set("width", str(CANVAS))
-    canvas.set("height", str(CANVAS))
-    canvas.set("viewBox", f"0 0 {CANVAS} {CANVAS}")
-    frame = etree.SubElement(canvas, f"{{{SVG}}}svg")
-    frame.set("x", _number((CANVAS - width * scale) / 2))
-    frame.set("y", _number((CANVAS - height * scale) / 2))
-    frame.set("width", _number(width * scale))
-    frame.set("height", _number(height * scale))
-    frame.set("viewBox", viewbox)
-    frame.set("overflow", "hidden")
-    aspect = root.get("preserveAspectRatio", "").split()
-    if aspect and re.fullmatch(r"none|x(Min|Mid|Max)Y(Min|Mid|Max)", aspect[0]):
-        frame.set("preserveAspectRatio", " ".join(aspect[:2]))
-    return canvas, frame
-
-
 @dataclass
 class _Copier:
     """Copies what may stay, and remembers what may not."""
 
     removed: set[str] = field(default_factory=set)
     elements: int = 0
+    rules: int = 0
+    inlined: int = 0
     budget: embedded.Budget = field(default_factory=embedded.Budget)
 
     def children(self, source: Any, target: Any, depth: int) -> None:
         """Copy the children of `source` that draw, with theirs, under `target`."""
         if depth > MAX_DEPTH:
             raise DocumentError(f"its elements are nested more than {MAX_DEPTH} deep")
-        in_text = _local(source) in _TEXT
+        in_text = _local(target) in _TEXT
         if in_text:
             target.text = source.text
         last = None
@@ -221,11 +171,16 @@ class _Copier:
             raise DocumentError(f"it has more than {MAX_ELEMENTS:,} elements")
         if name == "style":
             return self._style_sheet(source, parent)
-        copy = etree.SubElement(parent, f"{{{SVG}}}{'g' if name == 'switch' else name}")
-        self.attributes(source, copy)
-        if name in _PICTURES and copy.get(_XLINK_HREF) is None:
+        if name == "image" and embedded.is_svg(_href(source)):
+            return self._inlined(source, parent, depth)
+        copy = etree.SubElement(parent, f"{{{SVG}}}{_plain_name(name, parent)}")
+        reference = self._reference(name, _href(source))
+        if reference:
+            copy.set(_XLINK_HREF, reference)
+        elif name in _PICTURES:
             parent.remove(copy)
             return None
+        self.attributes(source, copy)
         self.children(source, copy, depth + 1)
         return copy
 
@@ -233,23 +188,18 @@ class _Copier:
         self,
         source: Any,
         target: Any,
-        without: set[str] = frozenset(),  # type: ignore[assignment]
-        without_properties: set[str] = frozenset(),  # type: ignore[assignment]
+        without: Collection[str] = (),
+        without_properties: Collection[str] = (),
     ) -> None:
-        """Copy the attributes that neither run nor reach out."""
+        """Copy the attributes that describe the drawing, references apart."""
         for name, value in source.attrib.items():
             if name == "style":
                 cleaned = styles.clean_declarations(value, without_properties)
                 self.removed.update(cleaned.removed)
                 if cleaned.text:
                     target.set("style", cleaned.text)
-            elif self._is_plain(name, value) and name not in without:
+            elif name not in without and self._is_plain(name, value):
                 target.set(name, styles.simplified(value))
-        href = source.get("href", source.get(_XLINK_HREF))
-        if href and _local(source) != "a":  # a link loads nothing, and says nothing here
-            href = self._reference(_local(source), href.strip())
-            if href:
-                target.set(_XLINK_HREF, href)
 
     def _is_plain(self, name: str, value: str) -> bool:
         """Tell whether an attribute is one that describes the drawing."""
@@ -258,7 +208,11 @@ class _Copier:
             return False
         if name == _XML_SPACE:
             return True
-        if name.startswith(("{", "data-")) or name in _CONDITIONS or name in {"href", "content"}:
+        if (
+            name.startswith(("{", "data-", "aria-"))
+            or name in _CONDITIONS
+            or name in {"href", "content"}
+        ):
             return False
         if not styles.is_local(value) and name not in {"id", "class"}:
             self.removed.add(f"{name[:40]}={value[:60]}")
@@ -267,6 +221,8 @@ class _Copier:
 
     def _reference(self, name: str, href: str) -> str | None:
         """Return a reference that stays in the file, or None."""
+        if not href or name == "a":  # a link loads nothing, and says nothing in a picture
+            return None
         if href.startswith("#"):
             return None if name == "image" else href
         if name in _PICTURES and href[:5].lower() == "data:":
@@ -278,6 +234,30 @@ class _Copier:
         self.removed.add(f"reference to {href[:60]}")
         return None
 
+    def _inlined(self, source: Any, parent: Any, depth: int) -> Any | None:
+        """Copy an SVG inside a data URL as a nested <svg>, under ids of its own."""
+        try:
+            root = _parse(embedded.svg_bytes(_href(source)))
+            if next(root.iter("{*}style"), None) is not None:
+                raise DocumentError("an SVG with a style sheet, which would leave it")
+            window = viewport.of(root)
+        except DocumentError as error:
+            self.removed.add(f"picture: {error}")
+            return None
+        group = etree.SubElement(parent, f"{{{SVG}}}g")
+        self.attributes(source, group, _FRAME_ATTRIBUTES)
+        nested = etree.SubElement(group, f"{{{SVG}}}svg")
+        x, y, width, height = (
+            viewport.length(source.get(name)) for name in ("x", "y", "width", "height")
+        )
+        fitted = dataclasses.replace(window, aspect=viewport.aspect(source))
+        fitted.put(nested, x or 0, y or 0, width or window.width, height or window.height)
+        self.inlined += 1
+        self.attributes(root, nested, _FRAME_ATTRIBUTES, _FRAME_PROPERTIES)
+        self.children(root, nested, depth + 2)
+        embedded.isolate(nested, f"inlined{self.inlined}-")
+        return group
+
     def _style_sheet(self, source: Any, parent: Any) -> Any | None:
         """Copy a style sheet's harmless rules."""
         if source.get("type", "text/css").strip().lower() not in {"", "text/css"}:
@@ -285,9 +265,17 @@ class _Copier:
             return None
         cleaned = styles.clean_sheet("".join(source.itertext()))
         self.removed.update(cleaned.removed)
+        self.rules += cleaned.text.count("{")
         copy = etree.SubElement(parent, f"{{{SVG}}}style")
         copy.text = cleaned.text
         return copy
+
+
+def _plain_name(name: str, parent: Any) -> str:
+    """Return what a <switch>, once decided, and a link, no longer one, are to be."""
+    if name == "a" and _local(parent) in _TEXT:
+        return "tspan"
+    return "g" if name in {"a", "switch"} else name
 
 
 def _conditions_hold(element: Any) -> bool:
@@ -308,28 +296,9 @@ def _append_text(target: Any, last: Any | None, text: str) -> None:
         last.tail = (last.tail or "") + text
 
 
-def _length(text: str | None) -> float | None:
-    """Return a length in px; None where it is missing, relative or nonsense."""
-    match = _LENGTH.fullmatch(text or "")
-    if match is None or match[2].lower() not in _UNITS:
-        return None
-    value = float(match[1]) * _UNITS[match[2].lower()]
-    return value if value >= 0 else None
-
-
-def _numbers(text: str | None) -> tuple[float, float, float, float] | None:
-    """Return the four numbers of a viewBox; None where it is missing or nonsense."""
-    parts = re.split(r"\s*,\s*|\s+", (text or "").strip())
-    if len(parts) != 4 or not all(re.fullmatch(_FLOAT, part) for part in parts):
-        return None
-    x, y, width, height = map(float, parts)
-    return (x, y, width, height)
-
-
-def _number(value: float) -> str:
-    """Write a number with the digits that matter and no exponent."""
-    assert math.isfinite(value)
-    return f"{value:.6f}".rstrip("0").rstrip(".")
+def _href(element: Any) -> str:
+    """Return what an element refers to; SVG 2 puts href before xlink:href."""
+    return str(element.get("href", element.get(_XLINK_HREF, ""))).strip()
 
 
 def _local(element: Any) -> str:

@@ -1,7 +1,9 @@
-"""Pictures inside an SVG: data URLs of PNG, JPEG, GIF and WebP, checked by decoding them.
+"""Pictures inside an SVG: data URLs of PNG, JPEG, GIF and WebP, and of SVG.
 
 A renderer decodes what it is given, whatever it was announced as; so it is given only
-what Pillow decodes completely within the limits, announced as what it is.
+what Pillow decodes completely within the limits, announced as what it is. An SVG in a
+data URL is not handed on at all: `document` copies it into the drawing, and here its
+ids are made its own.
 """
 
 import base64
@@ -11,10 +13,12 @@ import re
 import urllib.parse
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
 from bioicons_kit.errors import DocumentError
+from bioicons_kit.icons import styles
 
 # Decoded, 4 bytes a pixel, this is 64 MB; the largest real picture has 5.7 million.
 MAX_PIXELS = 16_000_000
@@ -37,7 +41,7 @@ def checked(url: str, budget: Budget) -> str:
     Raises:
         DocumentError: not a picture of the four formats, damaged, or too large.
     """
-    data = _decoded(url)
+    data = _decoded(url, r"png|jpe?g|pjpeg|gif|webp")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -55,13 +59,39 @@ def checked(url: str, budget: Budget) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def _decoded(url: str) -> bytes:
-    """Return the bytes of a base64 data URL, as forgivingly as browsers do."""
+def is_svg(url: str) -> bool:
+    """Tell whether a data URL is announced as an SVG."""
+    return re.match(r"(?i)data:image/svg\+xml\b", url) is not None
+
+
+def svg_bytes(url: str) -> bytes:
+    """Return the SVG in a data URL, in base64 or percent-encoded.
+
+    Raises:
+        DocumentError: the data URL is damaged.
+    """
+    return _decoded(url, r"svg\+xml")
+
+
+def isolate(root: Any, prefix: str) -> None:
+    """Rename the ids below `root`, so that they meet none of the document around it."""
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            if name == "id":
+                element.set(name, prefix + value)
+            elif value.startswith("#") and name.endswith("}href"):
+                element.set(name, f"#{prefix}{value[1:]}")
+            elif "url(" in value.lower():
+                element.set(name, styles.with_prefix(value, prefix))
+
+
+def _decoded(url: str, kinds: str) -> bytes:
+    """Return the bytes of a data URL of one of `kinds`, as forgivingly as browsers do."""
     head, comma, body = url.partition(",")
-    if not comma or not re.match(r"(?i)data:image/(png|jpe?g|pjpeg|gif|webp)\b", head):
-        raise DocumentError(f"not a PNG, JPEG, GIF or WebP: {head[:40]}")
+    if not comma or not re.match(rf"(?i)data:image/({kinds})\b", head):
+        raise DocumentError(f"a kind that is not drawn: {head[:40]}")
     if not head.lower().rstrip().endswith("base64"):
-        raise DocumentError("not in base64")
+        return urllib.parse.unquote_to_bytes(body)
     text = re.sub(r"[\s=]", "", urllib.parse.unquote(body) if "%" in body else body)
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)

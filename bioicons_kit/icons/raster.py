@@ -11,9 +11,10 @@ import importlib.metadata
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageFont
 
 from bioicons_kit import console
 from bioicons_kit.errors import DocumentError, KitError
@@ -23,13 +24,13 @@ from bioicons_kit.icons import document
 # pixels, and caches are rebuilt.
 VERSION = "1"
 
-# What resvg draws text with where the file's font is missing: it drops text otherwise.
-_FALLBACK_FONTS = {
-    "font_family": "DejaVu Sans",
-    "sans_serif_family": "DejaVu Sans",
-    "serif_family": "DejaVu Serif",
-    "monospace_family": "DejaVu Sans Mono",
-}
+# Fonts that stand in where a file's own is missing, by preference: free ones that Linux
+# systems have, then those of macOS and Windows.
+_STAND_INS = ("DejaVuSans", "LiberationSans-Regular", "NotoSans-Regular", "Arial", "arial")
+_FONT_FOLDERS = (
+    *("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts"),
+    *("/System/Library/Fonts", "/Library/Fonts", "C:/Windows/Fonts"),
+)
 _HOW_TO_INSTALL = (
     "Debian and Ubuntu `apt install libcairo2`, macOS `brew install cairo`, Windows the GTK runtime"
 )
@@ -102,7 +103,24 @@ def fingerprint(renderer: Renderer, size: int, background: str, margin: float) -
         "size": str(size),
         "background": background,
         "margin": repr(float(margin)),
+        "font": (stand_in_font() or "") if renderer.name == "resvg" else "",
     }
+
+
+@functools.cache
+def stand_in_font() -> str | None:
+    """Return the family of an installed font for text whose own font is missing."""
+    fonts: dict[str, Path] = {}
+    for folder in _FONT_FOLDERS:
+        for path in sorted(Path(folder).expanduser().rglob("*.ttf")):
+            fonts.setdefault(path.stem, path)
+    for stem in (*_STAND_INS, *fonts):
+        if stem in fonts:
+            try:
+                return str(ImageFont.truetype(fonts[stem]).getname()[0])
+            except OSError:
+                continue
+    return None
 
 
 def _with_cairosvg(svg: bytes, size: int) -> bytes:
@@ -113,13 +131,16 @@ def _with_cairosvg(svg: bytes, size: int) -> bytes:
 
 
 def _with_resvg(svg: bytes, size: int) -> bytes:
-    """Return a PNG drawn by resvg."""
+    """Return a PNG drawn by resvg, which drops text whose font nothing stands in for."""
     resvg = importlib.import_module("resvg_py")
-    return bytes(
-        resvg.svg_to_bytes(
-            svg_string=svg.decode("utf-8"), width=size, height=size, dpi=96, **_FALLBACK_FONTS
-        )
+    family = stand_in_font()
+    fonts = (
+        {f"{kind}_family": family for kind in ("font", "serif", "sans_serif", "monospace")}
+        if family
+        else {}
     )
+    text = svg.decode("utf-8")
+    return bytes(resvg.svg_to_bytes(svg_string=text, width=size, height=size, dpi=96, **fonts))
 
 
 _ENGINES: dict[str, Callable[[bytes, int], bytes]] = {

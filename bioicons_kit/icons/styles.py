@@ -17,7 +17,7 @@ _URL = re.compile(r"\burl\(", re.IGNORECASE)
 _LOCAL_URL = re.compile(r"""\burl\(\s*(["']?)#([^"'()\s]+)\1\s*\)""", re.IGNORECASE)
 _LOADS = re.compile(r"\\|\b(?:image|image-set|src|expression|element|cross-fade)\(", re.IGNORECASE)
 # draw.io writes both colors of a pair; icons are drawn on a light page.
-_LIGHT_DARK = re.compile(r"\blight-dark\(\s*((?:[^(),]|\([^()]*\))+?)\s*,(?:[^()]|\([^()]*\))*\)")
+_LIGHT_DARK = re.compile(r"\blight-dark\(((?:[^(),]|\([^()]*\))+),(?:[^()]|\([^()]*\))*\)")
 
 
 class Rule(NamedTuple):
@@ -44,6 +44,11 @@ def is_local(value: str) -> bool:
 def references(value: str) -> list[str]:
     """Return the ids that a value refers to with `url(#id)`."""
     return [match[2] for match in _LOCAL_URL.finditer(value)]
+
+
+def with_prefix(value: str, prefix: str) -> str:
+    """Return a value with `prefix` put before the ids that it refers to."""
+    return _LOCAL_URL.sub(lambda match: f"url(#{prefix}{match[2]})", value)
 
 
 def simplified(value: str) -> str:

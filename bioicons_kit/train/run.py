@@ -60,12 +60,12 @@ def run(preset: Preset, root: Path) -> RunFolder:
     parameters = attach(work, denoiser)
     losses = loop.train(work, denoiser, parameters, items(encoded), folder)
 
+    # The loop has closed the process group: the others are done, and wait for nobody.
     if accelerator.is_main_process:
         save_lora(work, denoiser, records, folder)
         draw_samples(work, denoiser, encoded, folder)
         write_summary(folder, accelerator, losses, time.monotonic() - started)
         tell_what_next(folder)
-    accelerator.wait_for_everyone()
     return folder
 
 
@@ -103,7 +103,7 @@ def describe_icons(icons: library.Library, rows: tuple[select.Row, ...]) -> str:
     authors = {row.icon.author for row in rows}
     left_out = f" ({len(icons.skipped)} files left out)" if icons.skipped else ""
     return (
-        f"{len(icons.icons)} in {icons.root}{left_out}; {len(rows)} selected, by "
+        f"{len(icons.icons)} in {console.shown(icons.root)}{left_out}; {len(rows)} selected, by "
         f"{len(authors)} author(s), under {', '.join(sorted(licenses))}"
     )
 
@@ -143,6 +143,7 @@ def load_denoiser(work: Job) -> nn.Module:
     """Load the frozen denoiser and say what it weighs."""
     with console.bar("denoiser", work.family.denoiser_bytes(), "B", scale=True) as bar:
         denoiser, coverage = work.family.load_denoiser(work.preset.memory, work.device, bar.update)
+        bar.update(bar.total - bar.n)  # the files' headers hold the rest of their bytes
     console.say("denoiser", describe_denoiser(work, coverage))
     return denoiser
 
@@ -188,7 +189,7 @@ def save_lora(
     header = metadata.header(work.preset, work.family.architecture, records, digest)
     layers = adapter.extract(denoiser)
     formats.write_diffusers(folder.lora, layers, work.family.lora_prefix, header)
-    console.say("lora", f"{folder.lora} ({folder.lora.stat().st_size / 1e6:.1f} MB)")
+    console.say("lora", f"{console.shown(folder.lora)} ({folder.lora.stat().st_size / 1e6:.1f} MB)")
 
 
 def draw_samples(
@@ -231,8 +232,10 @@ def write_summary(
 
 def tell_what_next(folder: RunFolder) -> None:
     """Say where everything is and what to try next."""
-    console.say("done", f"everything is in {folder.root}")
-    console.say("look at", str(folder.comparison))
-    console.say("credit", str(folder.attribution))
-    console.say("try", f'python tools/sample.py {folder.root} --compare --prompt "..."')
-    console.say("try", f"tensorboard --logdir {folder.logs}")
+    shown = console.shown
+    console.say("done", f"everything is in {shown(folder.root)}")
+    if folder.comparison.is_file():
+        console.say("look at", shown(folder.comparison))
+    console.say("credit", shown(folder.attribution))
+    console.say("try", f'python tools/sample.py {shown(folder.root)} --compare --prompt "a robin"')
+    console.say("try", f"tensorboard --logdir {shown(folder.logs)}")

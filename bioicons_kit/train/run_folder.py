@@ -110,4 +110,4 @@ def _clear(folder: RunFolder, resolved: str) -> None:
     while (aside := folder.root.with_name(f"{folder.root.name}.{number}")).exists():
         number += 1
     folder.root.rename(aside)
-    console.say("kept", f"the earlier run, which had other settings, is now {aside}")
+    console.say("kept", f"the earlier run, which had other settings, is now {console.shown(aside)}")

@@ -51,7 +51,7 @@ class Tracker:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Close the files."""
+        """Close the files, and accelerate's process group with them."""
         if self._file is not None:
             self._file.close()
         self._accelerator.end_training()

@@ -1,0 +1,114 @@
+"""What the tests share: the starter model, a small preset, and the command line in process."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before anything imports a hub client: no test may reach the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+
+from bioicons_kit import cli
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind: its exit status and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of a refusal; fails if there is more to it, or less."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert self.status == 2, (self.status, self.err)
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err, self.err
+        return lines[0].removeprefix("error: ")
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Return a function that runs a command's `main` as its command line would."""
+
+    def run(main: Callable[[Sequence[str]], None], *arguments: object) -> Outcome:
+        monkeypatch.setattr("sys.argv", ["command", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.run(main)
+        printed = capsys.readouterr()
+        status = stop.value.code
+        assert isinstance(status, int)
+        return Outcome(status, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a cache root that holds the starter model, built once for all tests."""
+    from bioicons_kit.families import starter
+
+    root = tmp_path_factory.mktemp("cache")
+    starter.ensure(root / "models")
+    return root
+
+
+@pytest.fixture(scope="session")
+def starter_folder(models: Path) -> Path:
+    """Return the starter model's folder."""
+    (folder,) = (models / "models").iterdir()
+    return folder
+
+
+SMALL_PRESET = """
+[model]
+path = "starter"
+max_sequence_length = 16
+
+[dataset]
+root = "shipped"
+resolution = 64
+trigger = "bioicon style"
+
+[[dataset.buckets]]
+category = "Animals"
+license = "CC0-1.0"
+limit = 5
+
+[lora]
+rank = 4
+
+[memory]
+dtype = "fp32"
+
+[train]
+steps = 3
+batch_size = 2
+learning_rate = 1e-3
+
+[sample]
+prompts = ["bioicon style, a mouse", "bioicon style, a jellyfish"]
+steps = 2
+"""
+
+
+@pytest.fixture
+def small_preset(tmp_path: Path, models: Path) -> Path:
+    """Return a preset file that trains in seconds, with cache and runs in `tmp_path`."""
+    path = tmp_path / "small.toml"
+    cache = f'\n[cache]\nroot = "{models}"\n\n[output]\nroot = "{tmp_path / "runs"}"\n'
+    path.write_text(SMALL_PRESET + cache, "utf-8")
+    return path
