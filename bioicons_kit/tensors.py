@@ -48,7 +48,9 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            # a tensor of the file is a view of its memory map, which changes as the file does
+            content = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return content, file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise damaged(path, error) from error
 

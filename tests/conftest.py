@@ -105,10 +105,34 @@ steps = 2
 """
 
 
+def write_small_preset(folder: Path, cache: Path) -> Path:
+    """Write `folder/small.toml`, a preset that trains in seconds, with its runs beside it."""
+    path = folder / "small.toml"
+    roots = f'\n[cache]\nroot = "{cache}"\n\n[output]\nroot = "{folder / "runs"}"\n'
+    path.write_text(SMALL_PRESET + roots, "utf-8")
+    return path
+
+
 @pytest.fixture
 def small_preset(tmp_path: Path, models: Path) -> Path:
-    """Return a preset file that trains in seconds, with cache and runs in `tmp_path`."""
-    path = tmp_path / "small.toml"
-    cache = f'\n[cache]\nroot = "{models}"\n\n[output]\nroot = "{tmp_path / "runs"}"\n'
-    path.write_text(SMALL_PRESET + cache, "utf-8")
-    return path
+    """Return a preset file that trains in seconds; runs go to `tmp_path`, the cache is shared."""
+    return write_small_preset(tmp_path, models)
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, models: Path) -> Path:
+    """Return a cache root without entries, in which the starter model is a link to the shared."""
+    root = tmp_path / "cache"
+    root.mkdir()
+    (root / "models").symlink_to(models / "models", target_is_directory=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+    """Return the folder of one finished run of the small preset; tests only read it."""
+    from bioicons_kit.train.__main__ import main
+
+    folder = tmp_path_factory.mktemp("finished")
+    main([str(write_small_preset(folder, models))])
+    return folder / "runs" / "small"

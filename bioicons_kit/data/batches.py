@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from bioicons_kit.data.cache import Cache, Entry
+from bioicons_kit.errors import DamagedFileError
 from bioicons_kit.families.base import Batch
 
 
@@ -100,19 +102,26 @@ def endless(
 def collate(cache: Cache, items: Sequence[Item], order: Order, positions: Sequence[int]) -> Batch:
     """Return the samples at `positions` as one batch, tensors named `kind.name`."""
     chosen = [items[order.item(position)] for position in positions]
-    samples = [
-        {
-            f"{entry.kind}.{name}": tensor
-            for entry in item.entries
-            for name, tensor in cache.get(entry).items()
-        }
-        for item in chosen
-    ]
+    samples = [_tensors(cache, item) for item in chosen]
     return Batch(
         tensors={name: torch.stack([s[name] for s in samples]) for name in samples[0]},
         seeds=tuple(order.sample_seed(position) for position in positions),
         weights=torch.tensor([item.weight for item in chosen], dtype=torch.float32),
     )
+
+
+def _tensors(cache: Cache, item: Item) -> dict[str, Tensor]:
+    """Return one item's tensors, named `kind.name`."""
+    try:
+        return {
+            f"{entry.kind}.{name}": tensor
+            for entry in item.entries
+            for name, tensor in cache.get(entry).items()
+        }
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f"{error}; it was whole when this run began: run again, and it is rebuilt"
+        ) from error
 
 
 def _derived(seed: int, purpose: str, number: int) -> int:

@@ -80,7 +80,7 @@ def pictures(rows: Sequence[Row], job: Job) -> tuple[tuple[Row, ...], tuple[Entr
     shared = {**look, **_encoder_parts(encoder, job)}
     unreadable: dict[str, str] = {}
     of_row: dict[Row, Entry] = {}
-    sources: dict[Entry, Path] = {}
+    alike: dict[Entry, list[Row]] = {}  # icons of equal content are one entry
     for row in rows:
         try:
             content = row.icon.path.read_bytes()
@@ -88,18 +88,17 @@ def pictures(rows: Sequence[Row], job: Job) -> tuple[tuple[Row, ...], tuple[Entr
             unreadable[row.icon.relative] = f"cannot be read ({error.strerror})"
             continue
         of_row[row] = entry(encoder.name, {**shared, "svg": sha256_bytes(content)})
-        sources[of_row[row]] = row.icon.path
-    names = {row.icon.path: row.icon.relative for row in rows}
+        alike.setdefault(of_row[row], []).append(row)
 
-    def draw(path: Path) -> Image | None:
+    def draw(same: Sequence[Row]) -> Image | None:
         try:
-            return _picture(path, settings, renderer)
+            return _picture(same[0].icon.path, settings, renderer)
         except DocumentError as error:
-            unreadable[names[path]] = str(error)
+            unreadable.update({row.icon.relative: str(error) for row in same})
             return None
 
     size = max(1, min(_BATCH_PICTURES, _BATCH_PIXELS // settings.resolution**2))
-    _fill(encoder, sources, draw, size, job)
+    _fill(encoder, alike, draw, size, job)
     skipped: dict[str, str] = dict(gather_object([*unreadable.items()]))
     _tell_skipped(skipped, len(rows))
     kept = tuple(row for row in rows if row.icon.relative not in skipped)

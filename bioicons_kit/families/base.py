@@ -98,7 +98,6 @@ class Family(Protocol):
     name: str
     title: str  # what to call the model to a person: its hub id, or its folder
     architecture: str  # modelspec.architecture of a LoRA for it
-    size_multiple: int  # widths and heights must be multiples of this many pixels
     lora_prefix: str  # of the denoiser's keys in a diffusers LoRA file
     target_sets: Mapping[str, tuple[str, ...]]  # names for regular expressions on modules
 
@@ -108,6 +107,10 @@ class Family(Protocol):
 
     def text_encoders(self, memory: Memory) -> tuple[Encoder[str], ...]:
         """Return the encoders of captions and prompts, in the order they should run."""
+        ...
+
+    def skeleton(self) -> nn.Module:
+        """Return the denoiser on the meta device: names and shapes, no weights."""
         ...
 
     def load_denoiser(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bioicons_kit.errors import ModelError
 from bioicons_kit.families import flow, hub, starter
 from bioicons_kit.families.base import Batch, Encoder, Sampler, Tensors
-from bioicons_kit.families.flux_encoders import ClipEncoder, FluxImageEncoder, T5Encoder
+from bioicons_kit.families.flux_encoders import ClipEncoder, FluxImageEncoder, T5Encoder, pretrained
 from bioicons_kit.memory import quantize
 from bioicons_kit.preset import STARTER, Memory, Model, Sample, Train
 
@@ -39,7 +39,6 @@ class Flux:
 
     name = "flux"
     architecture = "flux-1-dev/lora"
-    size_multiple = 16  # the VAE's 8, times the 2 of packing
     lora_prefix = "transformer"
     target_sets: Mapping[str, tuple[str, ...]] = {
         "attention": (_ATTENTION,),
@@ -73,13 +72,8 @@ class Flux:
         """Return the size of the transformer's weight files."""
         return sum(p.stat().st_size for p in self._shards())
 
-    def load_denoiser(
-        self,
-        memory: Memory,
-        device: torch.device,
-        advance: Callable[[int], object] = lambda _: None,
-    ) -> tuple[nn.Module, quantize.Coverage]:
-        """Return the transformer, quantized as it streamed in and frozen, and the coverage."""
+    def skeleton(self) -> nn.Module:
+        """Return the transformer on the meta device: names and shapes, no weights."""
         from diffusers import FluxTransformer2DModel
 
         folder = self.folder / "transformer"
@@ -89,7 +83,17 @@ class Flux:
                 f"{folder}: has no guidance embedding (FLUX.1-schnell?); this family is FLUX.1-dev"
             )
         with init_empty_weights(include_buffers=False):
-            denoiser: Any = FluxTransformer2DModel.from_config(config)
+            denoiser: nn.Module = FluxTransformer2DModel.from_config(config)
+        return denoiser
+
+    def load_denoiser(
+        self,
+        memory: Memory,
+        device: torch.device,
+        advance: Callable[[int], object] = lambda _: None,
+    ) -> tuple[nn.Module, quantize.Coverage]:
+        """Return the transformer, quantized as it streamed in and frozen, and the coverage."""
+        denoiser: Any = self.skeleton()
         coverage = quantize.load(
             denoiser,
             self._shards(),
@@ -131,12 +135,12 @@ class Flux:
         """Return a function that draws pictures through diffusers' FluxPipeline."""
         from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
 
-        vae = AutoencoderKL.from_pretrained(
-            self.folder / "vae", variant=self._variant, use_safetensors=True, local_files_only=True
-        ).to(device)
+        vae = pretrained(
+            AutoencoderKL, self.folder / "vae", variant=self._variant, use_safetensors=True
+        )
         pipeline = FluxPipeline(
-            scheduler=FlowMatchEulerDiscreteScheduler.from_pretrained(self.folder / "scheduler"),
-            vae=vae,
+            scheduler=pretrained(FlowMatchEulerDiscreteScheduler, self.folder / "scheduler"),
+            vae=vae.to(device),
             text_encoder=None,
             tokenizer=None,
             text_encoder_2=None,

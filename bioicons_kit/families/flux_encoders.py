@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL.Image import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bioicons_kit.errors import ModelError
@@ -75,7 +76,7 @@ class ClipEncoder:
         """Load CLIP on `device` and yield the function that encodes texts."""
         from transformers import CLIPTextModel, CLIPTokenizer
 
-        tokenizer = _pretrained(CLIPTokenizer, self._model / "tokenizer")
+        tokenizer = pretrained(CLIPTokenizer, self._model / "tokenizer")
         folder = self._model / "text_encoder"
         with _on_device(CLIPTextModel, folder, self._variant, self._dtype, device) as clip:
 
@@ -106,7 +107,7 @@ class T5Encoder:
         """Load T5 on `device` and yield the function that encodes texts."""
         from transformers import T5EncoderModel, T5Tokenizer
 
-        tokenizer = _pretrained(T5Tokenizer, self._model / "tokenizer_2")
+        tokenizer = pretrained(T5Tokenizer, self._model / "tokenizer_2")
         folder = self._model / "text_encoder_2"
         with _on_device(T5EncoderModel, folder, self._variant, self._dtype, device) as t5:
 
@@ -173,7 +174,7 @@ def _on_device(
     kind: Any, folder: Path, variant: str | None, dtype: torch.dtype, device: torch.device
 ) -> Iterator[Any]:
     """Load a model for inference on `device`; drop it, and its memory, at the end."""
-    model = _pretrained(kind, folder, dtype=dtype, variant=variant, use_safetensors=True)
+    model = pretrained(kind, folder, dtype=dtype, variant=variant, use_safetensors=True)
     assert isinstance(model, nn.Module)
     model.requires_grad_(False).eval().to(device)
     try:
@@ -186,10 +187,10 @@ def _on_device(
             torch.cuda.empty_cache()
 
 
-def _pretrained(kind: Any, folder: Path, **options: Any) -> Any:
+def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
     """Return `kind.from_pretrained(folder)`, its failures as a ModelError."""
     try:
         return kind.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise ModelError(f"{folder}: cannot be loaded as a {kind.__name__} ({first})") from error

@@ -5,8 +5,9 @@ then the adapter is attached, then its parameters are made float32. (Quantizing 
 after attaching would touch the adapter too.)
 """
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bioicons_kit.errors import LoraError, PresetError
 from bioicons_kit.lora.formats import Layer
 
 _NAME = "default"  # peft's name of the adapter
-_NAMES_SHOWN = 6
+_NAMES_SHOWN = 4
 
 
 def target_modules(
@@ -39,12 +40,7 @@ def target_modules(
         patterns = sets.get(target, (target,))
         matched = [n for n in linears if any(re.fullmatch(p, n) for p in patterns)]
         if not matched:
-            shown = ", ".join(linears[:_NAMES_SHOWN])
-            raise PresetError(
-                f"lora.targets: '{target}' matches no linear layer of the model; sets are "
-                f"{', '.join(sets)}, and a regular expression must match a whole name, "
-                f"such as {shown}"
-            )
+            raise PresetError(_no_match(target, linears, list(sets)))
         chosen.update(matched)
     return tuple(name for name in linears if name in chosen)
 
@@ -71,7 +67,7 @@ def attach(
             r=rank,
             lora_alpha=rank if alpha is None else alpha,
             lora_dropout=dropout,
-            target_modules=list(modules),
+            target_modules=_exactly(modules),
         ),
         _NAME,
     )
@@ -114,10 +110,10 @@ def restore(denoiser: Any, layers: Mapping[str, Layer], source: Path) -> None:
                 f"{source}: module '{name}' is {layer.down.shape[1]} -> {layer.up.shape[0]} wide, "
                 f"this model's is {wanted[0]} -> {wanted[1]}: it was made for another model"
             )
-    # exact names: peft takes a pattern as a suffix, and "^" pins it
+    # peft takes a rank pattern for a suffix too, and "^" pins it
     config = LoraConfig(
         r=1,
-        target_modules=list(layers),
+        target_modules=_exactly(layers),
         rank_pattern={f"^{re.escape(name)}": layer.rank for name, layer in layers.items()},
         alpha_pattern={f"^{re.escape(name)}": layer.alpha for name, layer in layers.items()},
     )
@@ -127,6 +123,23 @@ def restore(denoiser: Any, layers: Mapping[str, Layer], source: Path) -> None:
         for name, module in _adapted(denoiser):
             module.lora_A[_NAME].weight.copy_(layers[name].down)
             module.lora_B[_NAME].weight.copy_(layers[name].up)
+
+
+def _no_match(target: str, linears: Sequence[str], sets: Sequence[str]) -> str:
+    """Return why a target chose nothing, and what would."""
+    near = difflib.get_close_matches(target, sets, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    step = max(1, len(linears) // _NAMES_SHOWN)
+    return (
+        f"lora.targets: '{target}' matches no linear layer of the model; {hint}sets are "
+        f"{', '.join(sets)}; a regular expression must match a whole name, "
+        f"such as {', '.join(linears[step // 2 :: step][:_NAMES_SHOWN])}"
+    )
+
+
+def _exactly(modules: Iterable[str]) -> str:
+    """Return the pattern of just these names: in a list, peft takes each for a suffix too."""
+    return "|".join(re.escape(name) for name in modules)
 
 
 def _adapted(denoiser: nn.Module) -> list[tuple[str, Any]]:

@@ -155,7 +155,7 @@ def shards(folder: Path, stem: str, variant: str | None) -> tuple[Path, ...]:
     single = folder / f"{name}.safetensors"
     if single.is_file():
         return (single,)
-    # diffusers puts the variant before "index", transformers' older files after it
+    # diffusers and transformers both put the variant after "index"
     index = folder / f"{stem}.safetensors.index{'' if variant is None else '.' + variant}.json"
     if not index.is_file():
         also = "" if variant is None else f" of variant '{variant}'"

@@ -19,7 +19,6 @@ from bioicons_kit import __version__, console, files, preset_file, sample
 from bioicons_kit.data import batches, encode, job
 from bioicons_kit.data.job import Job
 from bioicons_kit.errors import TrainingError
-from bioicons_kit.families.base import Family
 from bioicons_kit.icons import library, manifest, select
 from bioicons_kit.lora import adapter, formats, metadata
 from bioicons_kit.memory.quantize import Coverage
@@ -42,6 +41,7 @@ def run(preset: Preset, root: Path) -> RunFolder:
         KitError: anything the user can put right; nothing half-written stays.
     """
     started = time.monotonic()
+    run_folder.check(root)
     accelerator = start(preset, root)
     files.require_room(Path(preset.cache.root), _ROOM, "the cache")
     files.require_room(root, _ROOM, "the run's files")
@@ -50,14 +50,16 @@ def run(preset: Preset, root: Path) -> RunFolder:
     rows = select.rows(icons, preset.dataset.buckets)
     console.say("icons", describe_icons(icons, rows))
     work = job.start(preset, accelerator)
-    check_sizes(preset, work.family)
+    modules = adapter.target_modules(
+        work.family.skeleton(), preset.lora.targets, work.family.target_sets
+    )
     encoded = encode.dataset(rows, work)
 
     records = manifest.records(encoded.rows, encoded.captions, icons.root)
-    folder = open_folder(work, root, records)
     denoiser = load_denoiser(work)
     torch.manual_seed(preset.train.seed)
-    parameters = attach(work, denoiser)
+    parameters = attach(work, denoiser, modules)
+    folder = open_folder(work, root, records)  # last: a model that cannot load leaves none
     losses = loop.train(work, denoiser, parameters, items(encoded), folder)
 
     # The loop has closed the process group: the others are done, and wait for nobody.
@@ -65,7 +67,7 @@ def run(preset: Preset, root: Path) -> RunFolder:
         save_lora(work, denoiser, records, folder)
         draw_samples(work, denoiser, encoded, folder)
         write_summary(folder, accelerator, losses, time.monotonic() - started)
-        tell_what_next(folder)
+        tell_what_next(folder, preset)
     return folder
 
 
@@ -108,24 +110,6 @@ def describe_icons(icons: library.Library, rows: tuple[select.Row, ...]) -> str:
     )
 
 
-def check_sizes(preset: Preset, family: Family) -> None:
-    """Refuse picture sizes the family cannot work on.
-
-    Raises:
-        TrainingError: a side is no multiple of the family's step.
-    """
-    sides = {
-        "dataset.resolution": preset.dataset.resolution,
-        "sample.width": preset.sample.width,
-        "sample.height": preset.sample.height,
-    }
-    for key, side in sides.items():
-        if side is not None and side % family.size_multiple:
-            raise TrainingError(
-                f"{key} = {side} must be a multiple of {family.size_multiple} for {family.name}"
-            )
-
-
 def open_folder(work: Job, root: Path, records: Sequence[manifest.Record]) -> RunFolder:
     """Make the run's folder, with preset, manifest and credits in it, on the main process."""
     folder = RunFolder(root)
@@ -163,10 +147,9 @@ def describe_denoiser(work: Job, coverage: Coverage) -> str:
     )
 
 
-def attach(work: Job, denoiser: nn.Module) -> list[nn.Parameter]:
+def attach(work: Job, denoiser: nn.Module, modules: Sequence[str]) -> list[nn.Parameter]:
     """Attach the adapter and say what it holds; return its parameters."""
     lora = work.preset.lora
-    modules = adapter.target_modules(denoiser, lora.targets, work.family.target_sets)
     parameters = adapter.attach(denoiser, modules, lora.rank, lora.alpha, lora.dropout)
     count = sum(p.numel() for p in parameters)
     console.say("adapter", f"rank {lora.rank} on {len(modules)} layers: {count:,} parameters")
@@ -230,12 +213,13 @@ def write_summary(
     )
 
 
-def tell_what_next(folder: RunFolder) -> None:
+def tell_what_next(folder: RunFolder, preset: Preset) -> None:
     """Say where everything is and what to try next."""
     shown = console.shown
     console.say("done", f"everything is in {shown(folder.root)}")
     if folder.comparison.is_file():
         console.say("look at", shown(folder.comparison))
     console.say("credit", shown(folder.attribution))
-    console.say("try", f'python tools/sample.py {shown(folder.root)} --compare --prompt "a robin"')
+    prompt = f"{preset.dataset.trigger}, a robin".removeprefix(", ")
+    console.say("try", f'python tools/sample.py {shown(folder.root)} --compare --prompt "{prompt}"')
     console.say("try", f"tensorboard --logdir {shown(folder.logs)}")

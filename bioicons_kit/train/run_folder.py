@@ -72,6 +72,21 @@ class RunFolder:
         return self.root / "run.json"
 
 
+def check(root: Path) -> None:
+    """Refuse a place where no run may be written.
+
+    Raises:
+        StorageError: a file, or a folder that holds something other than a run.
+    """
+    with storage_errors(root):
+        if root.exists() and not root.is_dir():
+            raise StorageError(f"{root}: is a file; choose another folder with --out")
+        if root.is_dir() and any(root.iterdir()) and not RunFolder(root).preset.is_file():
+            raise StorageError(
+                f"{root}: holds files that are no run of this kit; choose another folder with --out"
+            )
+
+
 def prepare(root: Path, resolved: str) -> RunFolder:
     """Make room for a run at `root`.
 
@@ -86,9 +101,8 @@ def prepare(root: Path, resolved: str) -> RunFolder:
         StorageError: the folder holds something that is no run, or cannot be made.
     """
     folder = RunFolder(root)
+    check(root)
     with storage_errors(root):
-        if root.exists() and not root.is_dir():
-            raise StorageError(f"{root}: is a file; choose another folder with --out")
         if root.is_dir() and any(root.iterdir()):
             _clear(folder, resolved)
         root.mkdir(parents=True, exist_ok=True)
@@ -97,11 +111,6 @@ def prepare(root: Path, resolved: str) -> RunFolder:
 
 def _clear(folder: RunFolder, resolved: str) -> None:
     """Move another run aside; of the same run, drop the logs that would be appended to."""
-    if not folder.preset.is_file():
-        raise StorageError(
-            f"{folder.root}: holds files that are no run of this kit; "
-            "choose another folder with --out"
-        )
     if folder.preset.read_bytes() == resolved.encode("utf-8"):
         shutil.rmtree(folder.logs, ignore_errors=True)
         folder.metrics.unlink(missing_ok=True)

@@ -1,0 +1,285 @@
+"""Encoding: what is encoded again after which change, what is skipped, and what is loaded."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from bioicons_kit import preset_file
+from bioicons_kit.data import encode, job
+from bioicons_kit.data.encode import Encoded
+from bioicons_kit.errors import LibraryError, ModelError
+from bioicons_kit.icons import library, select
+
+COUNTS = re.compile(r"^(latents|clip|t5) +(\d+) in the cache, (\d+) to encode$", re.MULTILINE)
+ICONS = ("mouse", "frog", "sea-turtle", "garden-snail")
+TEXTS = len(ICONS) + 1  # a caption each, one of which is also a prompt, and the other prompt
+BROKEN = "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'><path d="
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of encoding: its result, the hits and misses it told, its warnings, its cache."""
+
+    encoded: Encoded
+    hits: dict[str, int]
+    misses: dict[str, int]
+    out: str
+    warnings: str
+    cache: Path
+
+
+@pytest.fixture
+def icons(tmp_path: Path) -> Path:
+    """A small library of copied icons."""
+    folder = tmp_path / "library" / "cc-0" / "Animals" / "Petri_Press"
+    folder.mkdir(parents=True)
+    for name in ICONS:
+        shutil.copy(library.SHIPPED / "cc-0/Animals/Petri_Press" / f"{name}.svg", folder)
+    return folder
+
+
+Encode = Callable[..., Pass]
+
+
+@pytest.fixture
+def run(
+    small_preset: Path, icons: Path, fresh_cache: Path, capsys: pytest.CaptureFixture[str]
+) -> Encode:
+    """A function that encodes the small preset on the small library, with overrides."""
+    root = icons.parents[2]
+
+    def encode_all(*overrides: str) -> Pass:
+        fixed = [f"dataset.root={root}", f"cache.root={fresh_cache}"]
+        preset = preset_file.load(small_preset, [*fixed, *overrides])
+        rows = select.rows(library.scan(preset.dataset.root), preset.dataset.buckets)
+        capsys.readouterr()
+        encoded = encode.dataset(rows, job.start(preset, Accelerator()))
+        printed = capsys.readouterr()
+        counts = COUNTS.findall(printed.out)
+        assert [name for name, _, _ in counts] == ["latents", "clip", "t5"]
+        return Pass(
+            encoded,
+            {name: int(hits) for name, hits, _ in counts},
+            {name: int(misses) for name, _, misses in counts},
+            printed.out,
+            printed.err,
+            Path(preset.cache.root),
+        )
+
+    return encode_all
+
+
+def entries(cache: Path) -> set[Path]:
+    return set(cache.glob("*/*/*.safetensors"))
+
+
+def test_the_first_pass_encodes_each_input_once_and_the_second_nothing(run: Encode) -> None:
+    first = run()
+    assert first.misses == {"latents": len(ICONS), "clip": TEXTS, "t5": TEXTS}
+    assert first.hits == {"latents": 0, "clip": 0, "t5": 0}
+    written = {path: path.stat().st_mtime_ns for path in entries(first.cache)}
+    assert len(written) == len(ICONS) + 2 * TEXTS
+
+    second = run()
+    assert second.misses == {"latents": 0, "clip": 0, "t5": 0}
+    assert second.hits == {"latents": len(ICONS), "clip": TEXTS, "t5": TEXTS}
+    assert second.encoded == first.encoded
+    assert {path: path.stat().st_mtime_ns for path in entries(second.cache)} == written
+
+
+def test_the_result_names_the_entry_of_every_picture_and_text(run: Encode) -> None:
+    done = run()
+    assert [row.icon.path.stem for row in done.encoded.rows] == sorted(ICONS)
+    assert done.encoded.captions[2] == "bioicon style, a mouse"
+    prompts = {"bioicon style, a mouse", "bioicon style, a jellyfish"}
+    assert done.encoded.texts.keys() == {*done.encoded.captions, *prompts}
+    for texts in done.encoded.texts.values():
+        assert [each.kind for each in texts] == ["clip", "t5"]
+    named = {*done.encoded.pictures, *(e for es in done.encoded.texts.values() for e in es)}
+    assert {path.stem for path in entries(done.cache)} == {each.key for each in named}
+
+
+@pytest.mark.parametrize(
+    ("override", "latents", "texts"),
+    [
+        ("dataset.caption=icon of {article} {name}, {trigger}", 0, {"clip": 4, "t5": 4}),
+        ("dataset.trigger=flat icon", 0, {"clip": 4, "t5": 4}),
+        ("sample.prompts=['bioicon style, a fern']", 0, {"clip": 1, "t5": 1}),
+        ("model.max_sequence_length=32", 0, {"clip": 0, "t5": 5}),
+        ("memory.dtype=bf16", 0, {"clip": 5, "t5": 5}),
+        ("cache.dtype=fp32", 4, {"clip": 5, "t5": 5}),
+        ("dataset.resolution=80", 4, {"clip": 0, "t5": 0}),
+        ("dataset.background=black", 4, {"clip": 0, "t5": 0}),
+        ("dataset.margin=0.1", 4, {"clip": 0, "t5": 0}),
+        ("dataset.renderer=resvg", 4, {"clip": 0, "t5": 0}),
+        ("train.steps=7", 0, {"clip": 0, "t5": 0}),
+        ("memory.quantization=none", 0, {"clip": 0, "t5": 0}),
+    ],
+)
+def test_a_change_encodes_again_exactly_what_it_shapes(
+    run: Encode, override: str, latents: int, texts: dict[str, int]
+) -> None:
+    before = run()
+    kept = entries(before.cache)
+    assert run(override).misses == {"latents": latents, **texts}
+    assert kept <= entries(before.cache)  # nothing is thrown away: going back costs nothing
+    assert run().misses == {"latents": 0, "clip": 0, "t5": 0}
+
+
+def test_what_shapes_an_entry_shapes_its_content(run: Encode) -> None:
+    """Each key stands for other content: a part that changed nothing would not belong in it."""
+
+    def mean(*overrides: str) -> torch.Tensor:
+        done = run(*overrides)
+        return job.Cache(done.cache).get(done.encoded.pictures[0])["mean"]
+
+    plain = mean()
+    assert plain.dtype == torch.bfloat16
+    assert mean("cache.dtype=fp32").dtype == torch.float32
+    assert mean("dataset.resolution=80").shape == (16, 10, 10)
+    for override in ("dataset.background=black", "dataset.margin=0.3"):
+        assert not torch.equal(mean(override), plain)
+
+
+def test_touching_one_icon_encodes_just_that_one(run: Encode, icons: Path) -> None:
+    before = run()
+    mouse = icons / "mouse.svg"
+    mouse.write_text(mouse.read_text("utf-8").replace("</svg>", "<path d='M0 0h9v9z'/></svg>"))
+    after = run()
+    assert after.misses == {"latents": 1, "clip": 0, "t5": 0}
+    changed = [
+        row.icon.path.stem
+        for row, old, new in zip(
+            after.encoded.rows, before.encoded.pictures, after.encoded.pictures, strict=True
+        )
+        if old != new
+    ]
+    assert changed == ["mouse"]
+
+
+def test_an_icon_that_was_only_moved_is_not_encoded_again(run: Encode, icons: Path) -> None:
+    run()
+    elsewhere = icons.with_name("Field_Notes")
+    icons.rename(elsewhere)
+    os.utime(elsewhere / "mouse.svg")
+    assert run().misses == {"latents": 0, "clip": 0, "t5": 0}
+
+
+@pytest.mark.parametrize("kind", ["latents", "clip", "t5"])
+def test_a_damaged_entry_is_told_and_encoded_again(run: Encode, kind: str) -> None:
+    first = run()
+    path = next(path for path in entries(first.cache) if path.parts[-3] == kind)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    again = run()
+    assert again.misses == {"latents": 0, "clip": 0, "t5": 0, kind: 1}
+    assert f"{path}: cache entry does not hold what it should; encoding it again" in again.warnings
+    assert path.read_bytes() == whole
+    assert run().warnings == ""
+
+
+def test_an_unreadable_icon_is_named_skipped_and_counted(run: Encode, icons: Path) -> None:
+    (icons / "mouse.svg").write_text(BROKEN)
+    done = run()
+    assert "cc-0/Animals/Petri_Press/mouse.svg: skipped" in done.warnings
+    assert re.search(r"skipped +1 of 4 icons could not be drawn", done.out)
+    assert "mouse" not in {row.icon.path.stem for row in done.encoded.rows}
+    assert len(done.encoded.rows) == len(done.encoded.pictures) == 3
+    assert len(entries(done.cache)) == 3 + 2 * 5  # prompts: mouse and jellyfish
+
+
+def test_two_unreadable_icons_of_equal_content_are_both_skipped(run: Encode, icons: Path) -> None:
+    for name in ("mouse", "frog"):
+        (icons / f"{name}.svg").write_text(BROKEN)
+    done = run()
+    assert {row.icon.path.stem for row in done.encoded.rows} == {"sea-turtle", "garden-snail"}
+    assert re.search(r"skipped +2 of 4 icons", done.out)
+    for picture in done.encoded.pictures:
+        assert job.Cache(done.cache).has(picture)
+
+
+def test_two_icons_of_equal_content_share_one_entry(run: Encode, icons: Path) -> None:
+    shutil.copy(icons / "frog.svg", icons / "toad.svg")
+    done = run("dataset.buckets.0.limit=5")
+    assert done.misses["latents"] == len(ICONS)
+    assert len(done.encoded.rows) == len(ICONS) + 1
+    assert len(set(done.encoded.pictures)) == len(ICONS)
+
+
+def test_many_unreadable_icons_are_counted_not_listed(run: Encode, icons: Path) -> None:
+    for number in range(8):
+        (icons / f"bad{number}.svg").write_text(BROKEN + str(number))
+    done = run("dataset.buckets.0.limit=20")
+    assert done.warnings.count(": skipped, ") == 5
+    assert "and 3 more icons skipped" in done.warnings
+    assert "8 of 12 icons could not be drawn" in done.out
+
+
+def test_no_readable_icon_at_all_is_an_error(run: Encode, icons: Path) -> None:
+    for name in ICONS:
+        (icons / f"{name}.svg").write_text(BROKEN)
+    with pytest.raises(LibraryError, match=r"none of the 4 selected icons can be drawn; .*\.svg"):
+        run()
+
+
+@pytest.fixture
+def model(tmp_path: Path, starter_folder: Path) -> Path:
+    """A copy of the starter model that a test may damage."""
+    return Path(shutil.copytree(starter_folder, tmp_path / "model"))
+
+
+def spoil(folder: Path) -> None:
+    """Make a component's weights useless while their size and time stay the same."""
+    (weights,) = folder.glob("*.safetensors")
+    stat = weights.stat()
+    weights.write_bytes(b"\xff" * stat.st_size)
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def test_an_encoder_is_loaded_only_if_something_is_missing(
+    run: Encode, icons: Path, model: Path
+) -> None:
+    """Weights that cannot be loaded show who tries; what is remembered of them is as before."""
+    of_model = f"model.path={model}"
+    run(of_model)
+    for component in ("vae", "text_encoder", "text_encoder_2"):
+        spoil(model / component)
+    assert run(of_model).misses == {"latents": 0, "clip": 0, "t5": 0}
+    with pytest.raises(ModelError, match=r"vae"):
+        run(of_model, "dataset.margin=0.2")
+    with pytest.raises(ModelError, match=r"text_encoder: "):
+        run(of_model, "sample.prompts=a new prompt")
+    with pytest.raises(ModelError, match=r"text_encoder_2: "):
+        run(of_model, "model.max_sequence_length=24")
+
+
+def test_other_weights_of_an_encoder_are_other_entries_of_that_encoder(
+    run: Encode, model: Path
+) -> None:
+    of_model = f"model.path={model}"
+    run()
+    assert run(of_model).misses == {"latents": 0, "clip": 0, "t5": 0}  # a copy is the same model
+    config = model / "text_encoder" / "config.json"
+    config.write_text(config.read_text("utf-8") + "\n")
+    assert run(of_model).misses == {"latents": 0, "clip": 5, "t5": 0}
+
+
+def test_the_cached_tensors_are_what_the_encoders_made(run: Encode, fresh_cache: Path) -> None:
+    done = run("cache.dtype=fp32")
+    cache = job.Cache(done.cache)
+    of_caption = {
+        each.kind: cache.get(each) for each in done.encoded.texts[done.encoded.captions[0]]
+    }
+    assert of_caption["clip"]["pooled"].shape == (128,)
+    assert of_caption["t5"]["states"].shape == (16, 128)
+    picture = cache.get(done.encoded.pictures[0])
+    assert picture.keys() == {"mean", "logvar"}
+    assert picture["mean"].shape == picture["logvar"].shape == (16, 8, 8)
+    assert not torch.equal(picture["mean"], cache.get(done.encoded.pictures[1])["mean"])
