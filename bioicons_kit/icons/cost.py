@@ -8,6 +8,7 @@ made by style sheets are counted on every element whose class, id or name occurs
 rule's selectors.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,11 +23,21 @@ from bioicons_kit.icons import styles
 MAX_DRAWN_ELEMENTS = 150_000
 # The largest real icon has 76,700 path segments, which are two to six numbers each.
 MAX_DRAWN_NUMBERS = 4_000_000
+# cairo takes ever longer for circles from 1e25 on, and never ends near 1e300. Real icons
+# stay below 1e8.
+MAX_REACH = 1e15
 # Renderers recurse through references as through children.
 MAX_DRAWN_DEPTH = 120
 
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
-_NUMBER = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+_NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
+_OUTLINES = {"d", "points"}
+_LENGTHS = {
+    *("x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "fx", "fy", "dx", "dy"),
+    *("width", "height", "markerWidth", "markerHeight", "refX", "refY", "font-size"),
+    *("stroke-width", "stroke-dashoffset", "stroke-dasharray"),
+}
+_TRANSFORMS = {"transform", "gradientTransform", "patternTransform"}
 _PAINT = {"fill", "stroke"}
 _MARKERS = {"marker", "marker-start", "marker-mid", "marker-end"}
 _REFERRING = _PAINT | _MARKERS | {"clip-path", "mask", "filter"}
@@ -35,11 +46,16 @@ _FLAT = {"linearGradient", "radialGradient", "filter"}
 
 
 class Cost(NamedTuple):
-    """Elements drawn, numbers in their outlines and letters in their text, and nesting."""
+    """What drawing an element comes to, all that it refers to included.
+
+    Elements; numbers in their outlines and letters in their text; levels of nesting; and
+    how far from the origin a coordinate may lie, transforms applied.
+    """
 
     elements: int
     numbers: int
     depth: int
+    reach: float
 
 
 class _Reference(NamedTuple):
@@ -83,13 +99,15 @@ class _Tree:
         self.elements = list(root.iter())
         self._by_id = {element.get("id"): element for element in self.elements}
         self._sheet = _sheet_references(self.elements)
-        self._subtree = {element: _own(element) for element in self.elements}
+        self.own = {element: _own(element) for element in self.elements}
+        self._subtree: dict[Any, Cost] = dict(self.own)
         for element in reversed(self.elements):  # document order: children before parents
             parent = element.getparent()
             if parent is not None and element is not root:
                 mine, theirs = self._subtree[element], self._subtree[parent]
-                total = Cost(mine.elements + theirs.elements, mine.numbers + theirs.numbers, 1)
-                self._subtree[parent] = total
+                self._subtree[parent] = theirs._replace(
+                    elements=mine.elements + theirs.elements, numbers=mine.numbers + theirs.numbers
+                )
 
     def references(self, element: Any) -> list[_Reference]:
         """Return what an element draws besides itself and its children."""
@@ -127,24 +145,66 @@ class _Tree:
 
 def _sum(element: Any, tree: _Tree, costs: dict[Any, Cost]) -> Cost:
     """Add up an element's own cost, its children's and its references'."""
-    elements, numbers, _ = _own(element)
+    elements, numbers, _, reach = tree.own[element]
     depth = 0
-    for child in element:
-        elements += costs[child].elements
-        numbers += costs[child].numbers
-        depth = max(depth, costs[child].depth)
-    for target, times in tree.references(element):
-        elements += times * costs[target].elements
-        numbers += times * costs[target].numbers
-        depth = max(depth, costs[target].depth)
-    return Cost(elements, numbers, depth + 1)
+    drawn = [_Reference(child, 1) for child in element]
+    for target, times in (*drawn, *tree.references(element)):
+        part = costs[target]
+        elements += times * part.elements
+        numbers += times * part.numbers
+        depth = max(depth, part.depth)
+        reach = max(reach, part.reach)
+    factor, shift = _magnification(element)
+    return Cost(elements, numbers, depth + 1, reach * factor + shift)
 
 
 def _own(element: Any) -> Cost:
     """Return what an element costs by itself."""
-    outline = element.get("d") or element.get("points") or ""
-    letters = 0 if _local(element) == "style" else len(element.text or "") + len(element.tail or "")
-    return Cost(1, len(_NUMBER.findall(outline)) + letters, 1)
+    numbers = 0 if _local(element) == "style" else len(element.text or "") + len(element.tail or "")
+    reach = 0.0
+    for name, value in _properties(element):
+        if name in _OUTLINES or name in _LENGTHS:
+            found = [float(number) for number in _NUMBER.findall(value)]
+            numbers += len(found) if name in _OUTLINES else 0
+            reach = max(reach, *found, 0.0)
+    return Cost(1, numbers, 1, reach)
+
+
+def _properties(element: Any) -> Iterator[tuple[str, str]]:
+    """Yield an element's attributes and the declarations of its style attribute."""
+    yield from element.attrib.items()
+    yield from styles.declarations(element.get("style", ""))
+
+
+def _magnification(element: Any) -> tuple[float, float]:
+    """Return by how much, at most, an element enlarges and shifts what it holds."""
+    factor, shift = 1.0, 0.0
+    for name, value in _properties(element):
+        if name in _TRANSFORMS:
+            for kind, arguments in re.findall(r"(\w+)\s*\(([^()]*)\)", value):
+                numbers = [float(number) for number in _NUMBER.findall(arguments)]
+                linear, offset = _norm(kind.lower(), numbers)
+                factor, shift = factor * linear, shift * linear + offset
+        elif name == "viewBox":
+            sides = [float(number) for number in _NUMBER.findall(value)][2:]
+            # The largest thing a viewBox can be fitted to is the canvas, times what is above.
+            factor *= max(1.0, *(1024 / side if side else 1.0 for side in sides), 1.0)
+    return factor, shift
+
+
+def _norm(kind: str, numbers: list[float]) -> tuple[float, float]:
+    """Return how much a transform function, its numbers unsigned, enlarges and shifts."""
+    largest = max(numbers, default=0.0)
+    if kind == "matrix" and len(numbers) == 6:
+        a, b, c, d, e, f = numbers
+        return max(1.0, a + c, b + d), max(e, f)
+    if kind.startswith("scale"):
+        return max(1.0, largest), 0.0
+    if kind.startswith("translate"):
+        return 1.0, largest
+    if kind.startswith("skew"):
+        return 1.0 + abs(math.tan(math.radians(largest % 360))), 0.0
+    return 2.0, largest if kind == "rotate" else 0.0
 
 
 def _within_limits(cost: Cost) -> Cost:
@@ -156,6 +216,8 @@ def _within_limits(cost: Cost) -> Cost:
     ):
         if number > limit:
             raise DocumentError(f"draws more than {limit:,} {what} once references are expanded")
+    if not cost.reach <= MAX_REACH:  # or not a number
+        raise DocumentError(f"has coordinates beyond {MAX_REACH:g} px")
     return cost
 
 

@@ -16,6 +16,11 @@ _TOKEN = re.compile(r""""[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[(){};]|[^"'(){};]+""")
 _URL = re.compile(r"\burl\(", re.IGNORECASE)
 _LOCAL_URL = re.compile(r"""\burl\(\s*(["']?)#([^"'()\s]+)\1\s*\)""", re.IGNORECASE)
 _LOADS = re.compile(r"\\|\b(?:image|image-set|src|expression|element|cross-fade)\(", re.IGNORECASE)
+# Lengths and transforms in a style sheet would escape the check of what a drawing costs;
+# no icon has them there, and not every renderer heeds them.
+_GEOMETRY = frozenset(("d", "r", "rx", "ry", "cx", "cy", "x", "y", "width", "height", "transform"))
+_MEASURES = {"font", "font-size", "stroke-width", "stroke-dasharray", "stroke-dashoffset"}
+_HUGE = re.compile(r"(?<![\d.])\d{10}|\d\.?[eE]\+?\d")
 # draw.io writes both colors of a pair; icons are drawn on a light page.
 _LIGHT_DARK = re.compile(r"\blight-dark\(((?:[^(),]|\([^()]*\))+),(?:[^()]|\([^()]*\))*\)")
 
@@ -65,10 +70,14 @@ def declarations(text: str) -> Iterator[tuple[str, str]]:
 
 
 def clean_declarations(text: str, without: Iterable[str] = ()) -> Cleaned:
-    """Return declarations that load nothing; those of the properties `without` go too."""
+    """Return declarations that load nothing and are of this world.
+
+    Those of the properties `without` are left out unsaid.
+    """
     kept, removed = [], []
     for name, value in declarations(text):
-        if not is_local(value) or not re.fullmatch(r"[\w-]+", name):
+        huge = name in _MEASURES and _HUGE.search(value) is not None
+        if huge or not is_local(value) or not re.fullmatch(r"[\w-]+", name):
             removed.append(f"CSS {name[:40]}: {value[:60]}")
         elif name not in without:
             kept.append(f"{name}:{simplified(value)}")
@@ -82,7 +91,7 @@ def clean_sheet(text: str) -> Cleaned:
         if rule.selectors.startswith("@"):
             removed.append(f"CSS {rule.selectors[:60]}")
             continue
-        block = clean_declarations(rule.declarations)
+        block = clean_declarations(rule.declarations, _GEOMETRY)
         removed += block.removed
         if block.text:
             kept.append(f"{rule.selectors}{{{block.text}}}")
@@ -106,12 +115,12 @@ def _rules(text: str) -> Iterator[Rule]:
                 yield Rule(selectors, "")
                 selectors = ""
             continue
-        block += part + end if depth == 1 and end == ";" else ""
+        block += f"{part};" if depth == 1 and end != "{" else ""
         depth += {"{": 1, "}": -1}.get(end, 0)
         if depth == 0:
-            yield Rule(selectors, block + part)
+            yield Rule(selectors, block)
             selectors, block = "", ""
-    if selectors:
+    if depth:  # the sheet ends within a rule, which CSS closes
         yield Rule(selectors, block)
 
 

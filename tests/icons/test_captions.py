@@ -73,7 +73,13 @@ def test_names_keep_what_is_drawn_and_drop_the_rest(stem, name):
         *("an MRI", "a DNA", "an RNA", "an mRNA", "a tRNA", "an siRNA", "a PCR tube", "an NK cell"),
         *("an H2O", "an HPLC", "an X-ray", "a B-cell", "a U-tube", "an e coli", "a c elegans"),
         *("a SARS-CoV-2", "an IgE", "a HeLa cell", "a CRISPR Cas9", "an AAV", "a pH meter"),
-        *("a 48 well plate", "an 8 cell embryo", "an 11 mer", "an 18 gauge needle", "a 110 mm tube"),
+        *(
+            "a 48 well plate",
+            "an 8 cell embryo",
+            "an 11 mer",
+            "an 18 gauge needle",
+            "a 110 mm tube",
+        ),
         *("an 80 ml flask", "a 1000 ml flask", "an écorché", "an Überzug", "a 血浆", "a ---"),
     ],
 )

@@ -14,9 +14,7 @@ XLINK = "http://www.w3.org/1999/xlink"
 
 
 def svg(body: str = "", attributes: str = 'viewBox="0 0 10 10"', before: str = "") -> bytes:
-    return (
-        f'{before}<svg xmlns="{SVG}" xmlns:xlink="{XLINK}" {attributes}>{body}</svg>'.encode()
-    )
+    return f'{before}<svg xmlns="{SVG}" xmlns:xlink="{XLINK}" {attributes}>{body}</svg>'.encode()
 
 
 def clean(body: str) -> str:
@@ -92,7 +90,6 @@ def test_size_is_what_a_browser_would_show(attributes, size):
         ('viewBox="0 0 1e-300 1e300"', "out of reach"),
         ('viewBox="1e300 0 10 10"', "out of reach"),
         ('width="1e400" height="1"', "out of reach"),
-        ('viewBox="0 0 1e8 1e-2" width="1e9"', "out of reach"),
     ],
 )
 def test_roots_without_a_usable_size_are_refused(attributes, reason):
@@ -162,7 +159,7 @@ def test_plain_href_becomes_xlink_and_wins_over_it():
 
 def test_foreign_namespaces_comments_and_metadata_go_without_a_word():
     body = (
-        '<!-- x --><metadata><a/></metadata><title>t</title><desc>d</desc><?pi x?>'
+        "<!-- x --><metadata><a/></metadata><title>t</title><desc>d</desc><?pi x?>"
         '<q:w xmlns:q="urn:q"><rect/></q:w><rect xmlns:q="urn:q" q:a="1" data-x="2" width="1"/>'
     )
     found = document.sanitize(svg(body), 0)
@@ -186,7 +183,9 @@ def test_switch_draws_the_fallback_of_foreign_objects():
         "<text>a</text></switch>"
     )
     assert clean(drawio) == "<g><text>a</text></g>"
-    languages = '<switch><g systemLanguage="fr"/><g systemLanguage="de, en-US"/><g id="x"/></switch>'
+    languages = (
+        '<switch><g systemLanguage="fr"/><g systemLanguage="de, en-US"/><g id="x"/></switch>'
+    )
     assert clean(languages) == "<g><g></g></g>"
 
 
@@ -197,13 +196,15 @@ def test_text_around_what_is_removed_and_in_links_survives():
 
 
 def test_style_sheets_survive_in_cdata_and_apply(draw):
-    body = '<style type="text/css"><![CDATA[.a{fill:#f00}]]></style><rect class="a" width="10" height="10"/>'
+    sheet = '<style type="text/css"><![CDATA[.a{fill:#f00}]]></style>'
+    body = f'{sheet}<rect class="a" width="10" height="10"/>'
     assert draw(svg(body))[50, 50].tolist() == RED
 
 
 def test_internal_entities_are_resolved(draw):
     doctype = f'<!DOCTYPE svg [<!ENTITY red "fill:#f00"><!ENTITY ns "{SVG}">]>'
-    data = f'{doctype}<svg xmlns="&ns;" viewBox="0 0 1 1"><rect width="1" height="1" style="&red;"/></svg>'
+    root = '<svg xmlns="&ns;" viewBox="0 0 1 1">'
+    data = f'{doctype}{root}<rect width="1" height="1" style="&red;"/></svg>'
     found = document.sanitize(data.encode(), 0)
     assert b"DOCTYPE" not in found.svg
     assert draw(data.encode())[50, 50].tolist() == RED

@@ -32,9 +32,7 @@ def laughs(count: int) -> str:
 
 def nested_uses(levels: int, make: str) -> str:
     """Return groups of ten references to the group before, `make` being one reference."""
-    groups = (
-        f'<g id="g{level}">{make.format(level - 1) * 10}</g>' for level in range(1, levels)
-    )
+    groups = (f'<g id="g{level}">{make.format(level - 1) * 10}</g>' for level in range(1, levels))
     return f'<g id="g0"><rect width="1" height="1"/></g>{"".join(groups)}'
 
 
@@ -108,6 +106,20 @@ REFUSED = {
         ),
         "levels of nesting",
     ),
+    "endless circle": (svg('<circle r="1e400"/>'), "coordinates beyond"),
+    "endless circle in a style": (svg('<circle style="r:2;cx:1E30"/>'), "coordinates beyond"),
+    "circle enlarged without end": (
+        svg('<g transform="translate(1) scale(1e9)">' * 5 + '<circle r="1"/>' + "</g>" * 5),
+        "coordinates beyond",
+    ),
+    "circle enlarged by small viewBoxes": (
+        svg('<svg viewBox="0 0 1e-9 1">' * 3 + '<circle r="1"/>' + "</svg>" * 3),
+        "coordinates beyond",
+    ),
+    "skewed without end": (
+        svg('<g transform="skewX(89.9999999)">' * 3 + '<circle r="1"/>' + "</g>" * 3),
+        "coordinates beyond",
+    ),
     "use of itself": (svg('<g id="a"><use href="#a"/></g>'), "refers to itself"),
     "use in a circle": (
         svg('<g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g>'),
@@ -169,7 +181,7 @@ REACHING_OUT = {
     "include": ('<x:include xmlns:x="http://www.w3.org/2001/XInclude" href="{url}"/><rect/>', ""),
     "base": ('<g xml:base="{url}/"><image width="9" height="9" href="a.png"/></g>', ""),
     "picture's picture": (
-        "<image width=\"9\" height=\"9\" href=\"data:image/svg+xml,%3Csvg viewBox='0 0 1 1'%3E"
+        '<image width="9" height="9" href="data:image/svg+xml,%3Csvg viewBox=\'0 0 1 1\'%3E'
         "%3Cimage href='{url}' width='1' height='1'/%3E%3C/svg%3E\"/>",
         "",
     ),
@@ -251,9 +263,23 @@ BODIES = st.recursive(
     st.sampled_from(
         [
             *("<rect width='5' height='5'/>", "<use href='#a'/>", "<path id='a' d='M0 0h9v9z'/>"),
-            *("<image href='data:image/png;base64,AA'/>", "<text>&amp;t</text>", "<style>a{", "&x;"),
-            *("<rect fill='url(#b)' width='-1e9' height='nan'/>", "<g transform='rotate('/>", "\x00"),
-            *("<style>*{fill:url(#b);opacity:x}</style>", "<circle r='1e400'/>", "<![CDATA[", "-->"),
+            *(
+                "<image href='data:image/png;base64,AA'/>",
+                "<text>&amp;t</text>",
+                "<style>a{",
+                "&x;",
+            ),
+            *(
+                "<rect fill='url(#b)' width='-1e9' height='nan'/>",
+                "<g transform='rotate('/>",
+                "\x00",
+            ),
+            *(
+                "<style>*{fill:url(#b);opacity:x}</style>",
+                "<circle r='1e400'/>",
+                "<![CDATA[",
+                "-->",
+            ),
             *("<rect width='1' height='1' stroke-dasharray='x'/>", "<svg viewBox='0 0 0 0'/>"),
         ]
     ),
@@ -270,10 +296,9 @@ BODIES = st.recursive(
 def test_whatever_is_in_a_file_it_is_drawn_or_refused(body, engine):
     try:
         picture = raster.picture(svg(body), 16, "#ffffff", 0.05, raster.choose(engine))
-    except DocumentError as error:
-        assert "\n" not in str(error)
-    else:
-        assert picture.size == (16, 16)
+    except DocumentError:
+        return
+    assert picture.size == (16, 16)
 
 
 @settings(max_examples=300, deadline=None)
@@ -283,7 +308,6 @@ def test_damaged_bytes_are_read_or_refused(noise, start, length):
     for data in (noise, whole[:start] + noise + whole[start + length :]):
         try:
             found = document.sanitize(data, 0.05)
-        except DocumentError as error:
-            assert "\n" not in str(error)
-        else:
-            assert found.width > 0
+        except DocumentError:
+            continue
+        assert found.width > 0

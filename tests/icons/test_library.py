@@ -119,16 +119,16 @@ def test_author_urls_are_web_addresses_or_nothing(tmp_path, written, url):
 
 
 def test_missing_root_says_how_to_get_the_icons(tmp_path):
-    with pytest.raises(LibraryError, match="git clone --depth 1 .*bioicons.*'shipped'") as caught:
+    with pytest.raises(LibraryError, match=r"git clone --depth 1 .*bioicons.*'shipped'") as caught:
         library.scan(str(tmp_path / "nowhere"))
     assert str(tmp_path / "nowhere") in str(caught.value)
 
 
 def test_root_without_icons_says_what_to_do(tmp_path):
-    with pytest.raises(LibraryError, match="no SVG there; get the icons"):
+    with pytest.raises(LibraryError, match=r"no SVG there; get the icons"):
         library.scan(str(tmp_path))
     plant(tmp_path, "static/icons/cc-0/A/a/x.svg")
-    with pytest.raises(LibraryError, match="set dataset.root to .*static.icons"):
+    with pytest.raises(LibraryError, match=r"set dataset.root to .*static.icons"):
         library.scan(str(tmp_path))
     with pytest.raises(LibraryError, match=r"none of its 1 SVGs .*unknown license 'A'"):
         library.scan(str(tmp_path / "static/icons/cc-0"))
@@ -138,7 +138,7 @@ def test_root_without_icons_says_what_to_do(tmp_path):
 def test_damaged_authors_file_is_named(tmp_path, text):
     plant(tmp_path, "cc-0/A/a/x.svg")
     (tmp_path / "authors.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(LibraryError, match="authors.json"):
+    with pytest.raises(LibraryError, match=r"authors.json"):
         library.scan(str(tmp_path))
 
 

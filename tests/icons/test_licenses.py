@@ -30,7 +30,7 @@ def test_unknown_license_lists_the_known_and_the_nearest():
     message = str(caught.value)
     assert "unknown license 'cc-by-5.0'; did you mean CC-BY-" in message
     assert all(entry.spdx in message for entry in licenses.LICENSES)
-    with pytest.raises(LibraryError, match="unknown license 'zzz'; known licenses: CC0-1.0, MIT"):
+    with pytest.raises(LibraryError, match=r"unknown license 'zzz'; known licenses: CC0-1.0, MIT"):
         licenses.normalize("zzz")
 
 

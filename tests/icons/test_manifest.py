@@ -66,5 +66,5 @@ def test_attribution_names_title_author_source_license_and_changes(rows, tmp_pat
 
 def test_icon_that_has_gone_is_named(rows, tmp_path):
     rows[0].icon.path.unlink()
-    with pytest.raises(LibraryError, match="avocet.svg: cannot be read any more"):
+    with pytest.raises(LibraryError, match=r"avocet.svg: cannot be read any more"):
         manifest.records(rows, ["a", "b", "c"], tmp_path)

@@ -48,7 +48,7 @@ def test_icons_are_drawn_in_the_square_and_not_blank(real, engine):
 
 def test_real_files_are_copied_almost_whole(real):
     harmless = ("CSS @font-face", "<script>")
-    for icon in real.icons[7::STEP]:
+    for icon in real.icons[:: STEP // 4]:
         try:
             found = document.sanitize(icon.path.read_bytes(), 0.05)
         except DocumentError:
@@ -61,6 +61,6 @@ def test_a_bucket_of_real_animals_has_captions_and_credits(real):
     texts = [captions.caption(row.icon, "{trigger}, {article} {name}", "style") for row in rows]
     assert "style, an alpaca" in texts
     records = manifest.records(rows, texts, real.root)
-    credits = manifest.attribution_md(records)
-    assert all(record["source"] in credits for record in records)
+    text = manifest.attribution_md(records)
+    assert all(record["source"] in text for record in records)
     assert all(record["license"] == "CC0-1.0" for record in records)

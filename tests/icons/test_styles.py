@@ -22,6 +22,8 @@ from bioicons_kit.icons import styles
         ("mask:url(#a) url(http://x)", ""),
         ("fill:light-dark(#fff, rgb(1,2,3))", "fill:#fff"),
         ("fill:light-dark(rgb(1, 2, 3), black)", "fill:rgb(1, 2, 3)"),
+        ("font-size:1e30px;stroke-width:9999999999;fill:#1e3333", "fill:#1e3333"),
+        ("clip-path:url(#SVGID_00000145033840)", "clip-path:url(#SVGID_00000145033840)"),
         ("fill", ""),
         ("", ""),
     ],
@@ -46,6 +48,7 @@ def test_what_was_dropped_is_named():
         (".a{fill:url(http://x);stroke:red}.b{fill:url(x)}", ".a{stroke:red}"),
         (".a{fill:red", ".a{fill:red}"),
         (".a{content:'}';fill:red}.b{fill:blue}", ".a{content:'}';fill:red}\n.b{fill:blue}"),
+        (".a{transform:scale(1e300);r:1e300;fill:red}", ".a{fill:red}"),
         ("}}{", ""),
     ],
 )
