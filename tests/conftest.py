@@ -38,9 +38,7 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Return a function that runs a command's `main` as its command line would."""
 
     def run(main: Callable[[Sequence[str]], None], *arguments: object) -> Outcome:

@@ -142,12 +142,13 @@ class TestAtomicFolder:
         assert names(tmp_path / "models") == ["one"]
 
     def test_a_failure_leaves_nothing(self, tmp_path: Path):
-        with (
-            pytest.raises(ZeroDivisionError),
-            files.atomic_folder(tmp_path / "one") as scratch,
-        ):
-            (scratch / "part").write_text("content")
-            raise ZeroDivisionError
+        def fail_halfway() -> None:
+            with files.atomic_folder(tmp_path / "one") as scratch:
+                (scratch / "part").write_text("content")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail_halfway()
         assert names(tmp_path) == []
 
     def test_whoever_was_first_stays(self, tmp_path: Path):
@@ -161,12 +162,14 @@ class TestAtomicFolder:
 
     def test_a_file_in_its_place_is_a_storage_error(self, tmp_path: Path):
         folder = tmp_path / "one"
-        with (
-            pytest.raises(StorageError, match="one: cannot be written"),
-            files.atomic_folder(folder) as scratch,
-        ):
-            (scratch / "part").write_text("content")
-            folder.write_text("a file")
+
+        def be_overtaken() -> None:
+            with files.atomic_folder(folder) as scratch:
+                (scratch / "part").write_text("content")
+                folder.write_text("a file")
+
+        with pytest.raises(StorageError, match="one: cannot be written"):
+            be_overtaken()
         assert folder.read_text() == "a file"
         assert names(tmp_path) == ["one"]
 

@@ -33,9 +33,11 @@ def tensor(draw: st.DrawFn) -> torch.Tensor:
     shape = draw(st.lists(st.integers(0, 4), max_size=3))
     count = torch.Size(shape).numel()
     if dtype == torch.bool:
-        return torch.tensor(draw(st.lists(st.booleans(), min_size=count, max_size=count))).reshape(
-            shape
-        ).to(torch.bool)
+        return (
+            torch.tensor(draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+            .reshape(shape)
+            .to(torch.bool)
+        )
     size = count * dtype.itemsize
     data = draw(st.binary(min_size=size, max_size=size))
     if not data:
@@ -200,9 +202,7 @@ class TestDamage:
 
         self.refused(folder / "trap.safetensors", pickle.dumps(Trap()))
         torch.save(CONTENT, folder / "torch.safetensors")
-        self.refused(
-            folder / "torch.safetensors", (folder / "torch.safetensors").read_bytes()
-        )
+        self.refused(folder / "torch.safetensors", (folder / "torch.safetensors").read_bytes())
         assert not mark.exists()
 
     def test_no_file_a_folder_an_empty_file(self, tmp_path: Path):

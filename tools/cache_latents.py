@@ -28,15 +28,13 @@ def main(arguments: Sequence[str]) -> None:
     preset = preset_file.load(options.preset, options.overrides)
 
     # late, so that a mistyped key is told at once
-    from accelerate import Accelerator
-
     from bioicons_kit.data import encode, job
     from bioicons_kit.icons import library, select
 
     icons = library.scan(preset.dataset.root)
     rows = select.rows(icons, preset.dataset.buckets)
     console.say("icons", f"{len(icons.icons)} in {console.shown(icons.root)}, {len(rows)} selected")
-    work = job.start(preset, Accelerator())
+    work = job.start(preset, job.accelerator())
     encoded = encode.dataset(rows, work)
     counts = f"{len(encoded.rows)} pictures, {len(encoded.texts)} texts"
     console.say("done", f"{counts} in {console.shown(work.cache.root)}")

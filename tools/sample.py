@@ -39,12 +39,11 @@ def main(arguments: Sequence[str]) -> None:
     preset = _load(lora, options.preset, overrides, options.prompt)
 
     # late, so that a mistyped key is told at once
-    from accelerate import Accelerator
-
     from bioicons_kit import sample, sheet
+    from bioicons_kit.data import job
 
     out = options.out or lora.parent / "samples"
-    drawn = sample.with_lora(preset, lora, options.compare, Accelerator())
+    drawn = sample.with_lora(preset, lora, options.compare, job.accelerator())
     for number, (prompt, pictures) in enumerate(drawn):
         name = sample.file_name(number, prompt)
         sheet.write_png(out / f"{name}.lora.png", pictures[-1])

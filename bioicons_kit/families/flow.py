@@ -22,6 +22,8 @@ from torch import Tensor
 _TOKENS = (256, 4096)
 _MU = (0.5, 1.15)
 
+_BELOW_ONE = 1 - torch.finfo(torch.float32).eps / 2  # the largest float32 below 1
+
 
 class Draws(NamedTuple):
     """Everything random in one training sample, on the CPU.
@@ -72,7 +74,7 @@ def levels(sampling: str, uniform: Tensor, tokens: int) -> Tensor:
         u = shift / (shift + 1 / u - 1)
     else:
         assert sampling == "uniform", sampling
-    return u.to(torch.float32)
+    return u.to(torch.float32).clamp(max=_BELOW_ONE)  # a rare draw would round to 1
 
 
 def resolution_mu(tokens: int) -> float:

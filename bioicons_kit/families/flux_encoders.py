@@ -181,7 +181,7 @@ def _on_device(
         with torch.no_grad():
             yield model
     finally:
-        del model
+        model.to("meta")  # frees the weights even while someone still holds the function
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()

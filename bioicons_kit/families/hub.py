@@ -43,6 +43,10 @@ def _fetch(model: Model) -> Path:
         # "*/*" leaves out files in the repository's root other than the named one
         patterns = ["model_index.json", "*/*"]
         return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=patterns))
+    except errors.HFValidationError as error:
+        raise ModelError(
+            f"{where}: no such model folder, and the hub allows no such id ({error})"
+        ) from error
     except errors.GatedRepoError as error:
         raise ModelError(
             f"{where}: the model is gated; accept its license at "
@@ -65,6 +69,10 @@ def _fetch(model: Model) -> Path:
         if error.errno is not None and error.filename is not None:
             raise StorageError(f"{where}: cannot be stored ({error})") from error
         raise ModelError(f"{where}: the hub cannot be reached ({error})") from error
+    except ValueError as error:  # a network's log-in page, for one
+        raise ModelError(
+            f"{where}: the hub cannot be reached: what answers in its place is no hub ({error})"
+        ) from error
 
 
 def _check(folder: Path, pipeline: str) -> None:

@@ -51,10 +51,12 @@ def quantize_rows(weight: Tensor, level: str) -> tuple[Tensor, Tensor]:
     """Quantize a weight `[out, in]` per output row.
 
     Returns:
-        the 8-bit values `[out, in]` and the float32 scales `[out]`.
+        the 8-bit values `[out, in]` and the scales `[out]`, float32 that bfloat16 can hold.
     """
     weight = weight.to(torch.float32)
     scale = AbsmaxOptimizer()(weight, LEVELS[level], axis=0).clamp_min(_SMALLEST_SCALE)
+    # Rounded before it is used, so that computing in bfloat16 adds no error of its own to it.
+    scale = scale.to(torch.bfloat16).to(torch.float32)
     if weight.shape[0] == 1:  # quanto takes a single row for "per tensor" and wants a scalar
         scale = scale.reshape(())
     stored = quantize_weight(weight, LEVELS[level], 0, scale, optimized=False)
@@ -133,7 +135,7 @@ def load(
     missing = sorted(expected.keys() - seen)
     if missing:
         raise ModelError(
-            f"{files[0].parent}: {len(missing)} weights are missing, the first is {missing[0]}; "
+            f"{files[0].parent}: {len(missing)} of the model's weights missing, first {missing[0]}; "
             "the download or copy is incomplete"
         )
     model.requires_grad_(False)
@@ -161,13 +163,15 @@ def shards(folder: Path, stem: str, variant: str | None) -> tuple[Path, ...]:
         also = "" if variant is None else f" of variant '{variant}'"
         raise ModelError(f"{folder}: holds no safetensors weights{also} (expected {single.name})")
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        names = {Path(name) for name in json.loads(index.read_text("utf-8"))["weight_map"].values()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{index}: not a safetensors index ({error})") from error
+    if not names:
+        raise ModelError(f"{index}: not a safetensors index (it names no weights)")
     found = []
-    for file in names:
-        path = folder / str(file)
-        if Path(file).name != file or not path.is_file():
+    for file in sorted(names):
+        path = folder / file
+        if file.name != str(file) or not path.is_file():
             raise ModelError(f"{index}: names the shard '{file}', which is not in {folder}")
         found.append(path)
     return tuple(found)

@@ -79,7 +79,7 @@ def start(preset: Preset, root: Path) -> Accelerator:
     """
     # Frozen weights are the same on every process already, and buffers hold 11 GB of them.
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False)
-    accelerator = Accelerator(
+    accelerator = job.accelerator(
         gradient_accumulation_steps=preset.train.accumulation,
         log_with="tensorboard",
         project_dir=root,

@@ -1,6 +1,7 @@
 """Numbers while training: TensorBoard through accelerate, and `metrics.jsonl`."""
 
 import json
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,8 @@ class Tracker:
         self, accelerator: Accelerator, metrics: Path, settings: dict[str, str | int | float]
     ) -> None:
         self._accelerator, self._metrics = accelerator, metrics
+        self._hook = threading.excepthook
+        threading.excepthook = self._in_thread
         with storage_errors(metrics):
             accelerator.init_trackers("logs", config=settings)
             self._file = (
@@ -52,6 +55,15 @@ class Tracker:
         at: TracebackType | None,
     ) -> None:
         """Close the files, and accelerate's process group with them."""
-        if self._file is not None:
-            self._file.close()
-        self._accelerator.end_training()
+        try:
+            with storage_errors(self._metrics):  # what was written late may only now fail
+                if self._file is not None:
+                    self._file.close()
+                self._accelerator.end_training()
+        finally:
+            threading.excepthook = self._hook
+
+    def _in_thread(self, error: threading.ExceptHookArgs) -> None:
+        """Keep TensorBoard's writer from printing what it raises again at the next flush."""
+        if not isinstance(error.exc_value, OSError):
+            self._hook(error)

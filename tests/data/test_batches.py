@@ -77,8 +77,11 @@ def item(number: int, repeats: int = 1, weight: float = 1.0) -> Item:
 ITEMS = [item(number, repeats=1 + number % 3, weight=1 + number / 8) for number in range(7)]
 
 
+ALONE = Share()
+
+
 def take(
-    cache: Cache, steps: int, *, size: int, share: Share = Share(), start: int = 0
+    cache: Cache, steps: int, *, size: int, share: Share = ALONE, start: int = 0
 ) -> list[Batch]:
     stream = endless(cache, ITEMS, size, 5, share, start=start)
     batches = list(itertools.islice(stream, steps))

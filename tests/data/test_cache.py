@@ -150,10 +150,9 @@ def test_no_damage_gives_other_content(filled: Cache, data: st.DataObject) -> No
     path.write_bytes(whole[:start] + data.draw(st.binary(max_size=40)) + whole[end:])
     try:
         found = filled.get(WANTED)
-    except DamagedFileError as error:
-        assert str(path) in str(error)
-    else:
-        assert equal(found, CONTENT)
+    except DamagedFileError:
+        return
+    assert equal(found, CONTENT)
 
 
 def test_a_truncated_entry_is_damaged_wherever_it_ends(filled: Cache) -> None:

@@ -1,0 +1,119 @@
+"""A run's folder: made, replaced by the same run, set aside by another, or refused."""
+
+from pathlib import Path
+
+import pytest
+
+from bioicons_kit.errors import StorageError
+from bioicons_kit.train import run_folder
+from bioicons_kit.train.run_folder import RunFolder
+
+
+def finish(root: Path, resolved: str) -> RunFolder:
+    """Leave a finished run at `root`."""
+    folder = run_folder.prepare(root, resolved)
+    folder.logs.mkdir()
+    for path, text in (
+        (folder.preset, resolved),
+        (folder.metrics, f"metrics of {resolved}"),
+        (folder.lora, f"lora of {resolved}"),
+        (folder.logs / "events", f"events of {resolved}"),
+    ):
+        path.write_text(text, "utf-8")
+    return folder
+
+
+def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    root = tmp_path / "runs" / "a" / "b"
+    assert run_folder.prepare(root, "x") == RunFolder(root)
+    assert list(root.iterdir()) == []
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    run_folder.prepare(tmp_path, "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_run_is_replaced_and_its_logs_begin_anew(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    finish(root, "x")
+    folder = run_folder.prepare(root, "x")
+    assert folder.lora.read_text() == "lora of x"  # until the new one is written over it
+    assert not folder.metrics.exists()
+    assert not folder.logs.exists()
+    assert list(tmp_path.iterdir()) == [root]
+
+
+def test_other_runs_are_set_aside_whole_and_numbered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "run"
+    for resolved in ("x", "y", "z"):
+        finish(root, resolved)
+    kept = {path.name: (path / "preset.toml").read_text() for path in tmp_path.iterdir()}
+    assert kept == {"run": "z", "run.1": "x", "run.2": "y"}
+    for name, resolved in kept.items():
+        folder = RunFolder(tmp_path / name)
+        assert folder.lora.read_text() == f"lora of {resolved}"
+        assert folder.metrics.read_text() == f"metrics of {resolved}"
+        assert (folder.logs / "events").read_text() == f"events of {resolved}"
+    told = capsys.readouterr().out
+    assert "run.1" in told
+    assert "run.2" in told
+
+
+def test_a_number_that_is_taken_by_a_file_is_passed_over(tmp_path: Path) -> None:
+    root = tmp_path / "run"
+    finish(root, "x")
+    (tmp_path / "run.1").write_text("somebody's")
+    run_folder.prepare(root, "y")
+    assert (tmp_path / "run.1").read_text() == "somebody's"
+    assert RunFolder(tmp_path / "run.2").lora.read_text() == "lora of x"
+
+
+def test_a_name_with_a_dot_keeps_it_when_set_aside(tmp_path: Path) -> None:
+    root = tmp_path / "v1.5"
+    finish(root, "x")
+    finish(root, "y")
+    assert (tmp_path / "v1.5.1").is_dir()
+
+
+def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "thesis"
+    root.mkdir()
+    (root / "chapter.txt").write_text("words")
+    for refuse in (run_folder.check, lambda path: run_folder.prepare(path, "x")):
+        with pytest.raises(StorageError, match=r"thesis: holds files that are no run.*--out"):
+            refuse(root)
+    assert [path.name for path in root.iterdir()] == ["chapter.txt"]
+
+
+def test_a_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    root = tmp_path / "file"
+    root.write_text("words")
+    for refuse in (run_folder.check, lambda path: run_folder.prepare(path, "x")):
+        with pytest.raises(StorageError, match=r"file: is a file; choose another"):
+            refuse(root)
+    assert root.read_text() == "words"
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("words")
+    with pytest.raises(StorageError, match=r"cannot be written"):
+        run_folder.prepare(tmp_path / "file" / "run", "x")
+
+
+def test_checking_changes_nothing(tmp_path: Path) -> None:
+    finish(tmp_path / "run", "x")
+    run_folder.check(tmp_path / "run")
+    run_folder.check(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert RunFolder(tmp_path / "run").metrics.exists()
+
+
+def test_the_docstring_names_every_place_there_is() -> None:
+    folder = RunFolder(Path())
+    said = run_folder.__doc__ or ""
+    for name, value in vars(RunFolder).items():
+        if isinstance(value, property):
+            assert str(getattr(folder, name)).split("/")[-1] in said, name
