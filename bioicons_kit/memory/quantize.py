@@ -135,8 +135,8 @@ def load(
     missing = sorted(expected.keys() - seen)
     if missing:
         raise ModelError(
-            f"{files[0].parent}: {len(missing)} of the model's weights missing, first {missing[0]}; "
-            "the download or copy is incomplete"
+            f"{files[0].parent}: {len(missing)} of the model's weights missing, "
+            f"first {missing[0]}; the download or copy is incomplete"
         )
     model.requires_grad_(False)
     return _coverage(model, quantized)
