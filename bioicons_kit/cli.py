@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from bioicons_kit.errors import KitError
@@ -21,6 +22,23 @@ class Parser(argparse.ArgumentParser):
         """Print `message` as one line and exit with status 2."""
         print(f"error: {message}; see {self.prog} --help", file=sys.stderr)
         raise SystemExit(2)
+
+    def add_preset(self) -> None:
+        """Add the argument every command about a preset has: its file."""
+        self.add_argument(
+            "preset", type=Path, help="TOML file, for example presets/quickstart.toml"
+        )
+
+    def add_overrides(self) -> None:
+        """Add `--set KEY=VALUE`, collected as `overrides`."""
+        self.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="overrides",
+            help="change one setting, for example --set train.steps=20 (may be repeated)",
+        )
 
 
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:

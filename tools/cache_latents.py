@@ -5,7 +5,6 @@ accelerate launch --num_processes 2 tools/cache_latents.py presets/cc0_animals.t
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from bioicons_kit import cli, console, preset_file
 
@@ -15,15 +14,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = cli.Parser(
         prog="cache_latents.py", description="Encode a preset's data into the cache."
     )
-    parser.add_argument("preset", type=Path, help="TOML file, for example presets/quickstart.toml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="change one setting for this call (may be repeated)",
-    )
+    parser.add_preset()
+    parser.add_overrides()
     options = parser.parse_args(arguments)
     preset = preset_file.load(options.preset, options.overrides)
 

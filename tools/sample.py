@@ -20,14 +20,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--prompt", action="append", help="instead of the preset's (repeatable)")
     parser.add_argument("--seed", type=int, help="of the first picture; instead of the preset's")
     parser.add_argument("--compare", action="store_true", help="also draw with the base model")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="change one setting of the preset (may be repeated)",
-    )
+    parser.add_overrides()
     parser.add_argument("--out", type=Path, help="folder (default: samples/ beside the LoRA)")
     options = parser.parse_args(arguments)
     lora = options.lora / "lora.safetensors" if options.lora.is_dir() else options.lora

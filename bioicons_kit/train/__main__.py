@@ -12,15 +12,8 @@ def main(arguments: Sequence[str]) -> None:
         prog="python -m bioicons_kit.train",
         description="Train a LoRA as a preset describes; run it alone or under accelerate launch.",
     )
-    parser.add_argument("preset", type=Path, help="TOML file, for example presets/quickstart.toml")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="change one setting, for example --set train.steps=20 (may be repeated)",
-    )
+    parser.add_preset()
+    parser.add_overrides()
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/NAME)")
     options = parser.parse_args(arguments)
     preset = preset_file.load(options.preset, options.overrides)

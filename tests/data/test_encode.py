@@ -13,6 +13,7 @@ from accelerate import Accelerator
 
 from bioicons_kit import preset_file
 from bioicons_kit.data import encode, job
+from bioicons_kit.data.cache import Entry
 from bioicons_kit.data.encode import Encoded
 from bioicons_kit.errors import LibraryError, ModelError
 from bioicons_kit.icons import library, select
@@ -174,13 +175,17 @@ def test_an_icon_that_was_only_moved_is_not_encoded_again(run: Encode, icons: Pa
 @pytest.mark.parametrize("kind", ["latents", "clip", "t5"])
 def test_a_damaged_entry_is_told_and_encoded_again(run: Encode, kind: str) -> None:
     first = run()
-    path = next(path for path in entries(first.cache) if path.parts[-3] == kind)
+    path = min(path for path in entries(first.cache) if path.parts[-3] == kind)
     whole = path.read_bytes()
+    content = job.Cache(first.cache).get(Entry(kind, path.stem))
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     again = run()
     assert again.misses == NONE | {kind: 1}
     assert f"{path}: cache entry does not hold what it should; encoding it again" in again.warnings
-    assert path.read_bytes() == whole
+    again_content = job.Cache(first.cache).get(Entry(kind, path.stem))
+    for name, tensor in content.items():
+        # encoded in a batch of another size: equal but for a rounding in bfloat16
+        assert torch.allclose(again_content[name].float(), tensor.float(), rtol=0.01, atol=1e-4)
     assert run().warnings == ""
 
 

@@ -219,17 +219,18 @@ def test_a_repeated_run_replaces_and_a_changed_one_is_kept_beside(
 
 
 def test_the_loss_falls(train: Train) -> None:
-    """One icon, learned by heart: from 1.45 to 1.19 in the means of 45 steps' thirds."""
+    """One icon, learned by heart: the mean of 30 steps' last third is well below the first's."""
     run = train(
         "long",
         "dataset.buckets.0.limit=1",
-        "train.steps=45",
+        "train.steps=30",
         "train.batch_size=1",
         "train.learning_rate=5e-3",
         "memory.checkpointing=false",
     )
     series = losses(run)
-    assert sum(series[-15:]) < 0.9 * sum(series[:15])
+    print(sum(series[:10])/10, sum(series[10:20])/10, sum(series[-10:])/10)
+    assert sum(series[-10:]) < 0.9 * sum(series[:10])
 
 
 def test_accumulated_steps_are_larger_batches(train: Train, finished: RunFolder) -> None:
