@@ -146,14 +146,26 @@ def _fill(
             console.bar(encoder.name, len(missing), encoder.name) as bar,
         ):
             for some in batched(missing, size):
-                inputs = [(each, read(sources[each])) for each in some]
-                ready = [(each, value) for each, value in inputs if value is not None]
-                for (each, _), content in zip(
-                    ready, encode([value for _, value in ready]) if ready else [], strict=True
-                ):
+                inputs = {each: read(sources[each]) for each in some}
+                ready = {each: value for each, value in inputs.items() if value is not None}
+                contents = _padded(encode, [*ready.values()], size)
+                for each, content in zip(ready, contents, strict=True):
                     cache.put(each, _cast(content, dtype))
                 bar.update(len(some))
     accelerator.wait_for_everyone()
+
+
+def _padded(
+    encode: Callable[[Sequence[Input]], list[dict[str, Tensor]]], inputs: list[Input], size: int
+) -> list[dict[str, Tensor]]:
+    """Encode `inputs` in a batch of exactly `size`, filled up with copies of the last.
+
+    Matrix products round differently in batches of different sizes; always the same size
+    gives an input the same entry, whatever else is missing from the cache.
+    """
+    if not inputs:
+        return []
+    return encode([*inputs, *[inputs[-1]] * (size - len(inputs))])[: len(inputs)]
 
 
 def _is_sound(cache: Cache, wanted: Entry) -> bool:

@@ -70,7 +70,7 @@ def ensure(root: Path) -> Path:
     """
     folder = root / f"{STARTER}-{VERSION}"
     if not folder.is_dir():
-        with atomic_folder(folder) as scratch:
+        with storage_errors(folder), atomic_folder(folder) as scratch:
             build(scratch)
     return folder
 
@@ -106,7 +106,7 @@ def build(folder: Path) -> None:
         "tokenizer_2": lambda: t5_tokenizer,
     }
     index: dict[str, Any] = {"_class_name": "FluxPipeline"}
-    with torch.random.fork_rng(devices=[]), storage_errors(folder):
+    with torch.random.fork_rng(devices=[]):
         for name, make in components.items():
             torch.manual_seed(_SEED)  # per component: one's size does not move another's weights
             part = make()

@@ -13,7 +13,6 @@ from accelerate import Accelerator
 
 from bioicons_kit import preset_file
 from bioicons_kit.data import encode, job
-from bioicons_kit.data.cache import Entry
 from bioicons_kit.data.encode import Encoded
 from bioicons_kit.errors import LibraryError, ModelError
 from bioicons_kit.icons import library, select
@@ -177,15 +176,11 @@ def test_a_damaged_entry_is_told_and_encoded_again(run: Encode, kind: str) -> No
     first = run()
     path = min(path for path in entries(first.cache) if path.parts[-3] == kind)
     whole = path.read_bytes()
-    content = job.Cache(first.cache).get(Entry(kind, path.stem))
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     again = run()
     assert again.misses == NONE | {kind: 1}
     assert f"{path}: cache entry does not hold what it should; encoding it again" in again.warnings
-    again_content = job.Cache(first.cache).get(Entry(kind, path.stem))
-    for name, tensor in content.items():
-        # encoded in a batch of another size: equal but for a rounding in bfloat16
-        assert torch.allclose(again_content[name].float(), tensor.float(), rtol=0.01, atol=1e-4)
+    assert path.read_bytes() == whole  # to the bit, though encoded alone and not among others
     assert run().warnings == ""
 
 
