@@ -116,8 +116,12 @@ def build(folder: Path) -> None:
 
 
 def _save(part: Any, folder: Path) -> None:
-    """Save one component, weights in bfloat16 as FLUX.1-dev's are."""
-    if isinstance(part, torch.nn.Module):
+    """Save one component; transformer and VAE in bfloat16, as FLUX.1-dev's are.
+
+    The text encoders stay float32: transformers loads a model in the dtype it was saved in,
+    diffusers in float32, and a pipeline loaded without naming a dtype would mix the two.
+    """
+    if type(part).__module__.startswith("diffusers.models"):
         part.to(torch.bfloat16)
     try:
         part.save_pretrained(folder)
