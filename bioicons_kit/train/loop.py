@@ -6,6 +6,7 @@ global generator (dropout), so the same preset gives the same losses.
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +41,11 @@ def train(
     optimizer = optim.build(parameters, settings)
     wrapped, optimizer = accelerator.prepare(denoiser, optimizer)
     share = batches.Share(accelerator.process_index, accelerator.num_processes)
-    stream = batches.endless(work.cache, items, settings.batch_size, settings.seed, share)
+    endless = batches.endless(work.cache, items, settings.batch_size, settings.seed, share)
     losses: list[float] = []
     wrapped.train()
     with (
+        closing(endless) as stream,
         Tracker(accelerator, folder.metrics, hyperparameters(work.preset)) as tracker,
         console.bar("training", settings.steps, "step") as bar,
     ):
@@ -60,7 +62,6 @@ def train(
             tracker.log(step + 1, {"loss": loss, "learning_rate": rate, "grad_norm": norm})
             bar.set_postfix(loss=f"{smoothed(losses):.4f}", lr=f"{rate:.1e}", refresh=False)
             bar.update()
-    stream.close()
     return losses
 
 
