@@ -10,10 +10,17 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bioicons_kit import cli
 
 REPOSITORY = Path(__file__).parent.parent
+
+# A shared machine is now and then slow for a while; that is no failure of what is tested.
+settings.register_profile(
+    "kit", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("kit")
 
 
 @dataclass(frozen=True)
