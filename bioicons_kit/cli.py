@@ -3,6 +3,7 @@
 0    done
 2    the user's input cannot be used: one line says what, where and what to do
 130  stopped with Ctrl-C
+141  what read the output has closed it, as `| head` does
 """
 
 import argparse
@@ -53,5 +54,5 @@ def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
         raise SystemExit(130) from None
     except BrokenPipeError:  # `... | head` closed its end: nothing more to say to anyone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+        raise SystemExit(141) from None
     raise SystemExit(0)

@@ -65,7 +65,8 @@ def with_lora(
         pairs = base_and_adapted(work, denoiser, texts)
         return [(pair.prompt, (pair.base, pair.adapted)) for pair in pairs]
     (drawn,) = _draw_all(work, denoiser, texts, passes=(True,))
-    return [(text, (picture,)) for text, picture in zip(texts, drawn, strict=True)]
+    prompts = preset.sample.prompts
+    return [(text, (picture,)) for text, picture in zip(prompts, drawn, strict=True)]
 
 
 def base_and_adapted(
@@ -77,10 +78,11 @@ def base_and_adapted(
         work: its preset gives steps, guidance, size and the first prompt's seed; each next
             prompt's seed is 1 more.
         denoiser: with the adapter attached, on its device.
-        texts: the prompts and their cache entries.
+        texts: the cache entries of each prompt of the preset.
     """
     base, adapted = _draw_all(work, denoiser, texts, passes=(False, True))
-    return [Pair(*each) for each in zip(texts, base, adapted, strict=True)]
+    prompts = work.preset.sample.prompts
+    return [Pair(*each) for each in zip(prompts, base, adapted, strict=True)]
 
 
 def size(preset: Preset) -> tuple[int, int]:
@@ -142,13 +144,13 @@ def _draw_all(
     denoiser.eval()
     draw = work.family.sampler(denoiser, work.device)
     drawn = []
-    total = len(passes) * len(texts) * settings.steps
+    total = len(passes) * len(settings.prompts) * settings.steps
     with console.bar("samples", total, "step") as bar:
         for with_adapter in passes:
             (denoiser.enable_adapters if with_adapter else denoiser.disable_adapters)()
             pictures = []
-            for number, entries in enumerate(texts.values()):
-                text, seed = _tensors(work.cache, entries), settings.seed + number
+            for number, prompt in enumerate(settings.prompts):
+                text, seed = _tensors(work.cache, texts[prompt]), settings.seed + number
                 pictures.append(draw(text, seed, settings, wanted, bar.update))
             drawn.append(pictures)
     return drawn

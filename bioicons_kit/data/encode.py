@@ -7,7 +7,6 @@ takes every n-th input.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -20,7 +19,7 @@ from bioicons_kit.data.cache import Cache, Entry, entry
 from bioicons_kit.data.identity import Identities
 from bioicons_kit.data.job import Job
 from bioicons_kit.errors import DamagedFileError, DocumentError, LibraryError
-from bioicons_kit.families.base import Encoder, batched
+from bioicons_kit.families.base import DTYPES, Encoder, batched
 from bioicons_kit.files import sha256_bytes
 from bioicons_kit.icons import captions, raster
 from bioicons_kit.icons.select import Row
@@ -28,7 +27,6 @@ from bioicons_kit.preset import Dataset
 
 Input = TypeVar("Input")
 
-_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 _BATCH_PIXELS = 1024 * 1024  # pictures encoded at once hold about this many pixels together
 _BATCH_PICTURES = 16
 _BATCH_TEXTS = 8
@@ -92,8 +90,11 @@ def pictures(rows: Sequence[Row], job: Job) -> tuple[tuple[Row, ...], tuple[Entr
 
     def draw(same: Sequence[Row]) -> Image | None:
         try:
-            return _picture(same[0].icon.path, settings, renderer)
-        except DocumentError as error:
+            content = same[0].icon.path.read_bytes()
+            if entry(encoder.name, {**shared, "svg": sha256_bytes(content)}) != of_row[same[0]]:
+                raise DocumentError("changed since this run began; run again")
+            return _picture(content, settings, renderer)
+        except (DocumentError, OSError) as error:
             unreadable.update({row.icon.relative: str(error) for row in same})
             return None
 
@@ -135,7 +136,7 @@ def _fill(
         job: its cache is filled, in its dtype.
     """
     cache, accelerator = job.cache, job.accelerator
-    dtype = _DTYPES[job.preset.cache.dtype]
+    dtype = DTYPES[job.preset.cache.dtype]
     mine = list(sources)[accelerator.process_index :: accelerator.num_processes]
     missing = [each for each in mine if not _is_sound(cache, each)]
     hits = sum(gather_object([len(mine) - len(missing)]))
@@ -192,16 +193,12 @@ def _cast(content: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
     return {name: tensor.to(dtype) for name, tensor in content.items()}
 
 
-def _picture(path: Path, settings: Dataset, renderer: raster.Renderer) -> Image:
-    """Draw one icon file as the preset asks.
+def _picture(content: bytes, settings: Dataset, renderer: raster.Renderer) -> Image:
+    """Draw one icon file's content as the preset asks.
 
     Raises:
-        DocumentError: it cannot be read or drawn.
+        DocumentError: it cannot be drawn.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DocumentError(f"cannot be read ({error.strerror})") from error
     return raster.picture(
         content, settings.resolution, settings.background, settings.margin, renderer
     )

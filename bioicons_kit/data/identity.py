@@ -8,8 +8,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from bioicons_kit import console
 from bioicons_kit.errors import KitError
 from bioicons_kit.files import sha256_bytes, sha256_file, write_text
+
+_WORTH_SAYING = 500_000_000  # bytes; about a second to read
 
 
 class Identities:
@@ -37,6 +40,9 @@ class Identities:
             stat = path.stat()
             mark = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
             if mark not in self._known:
+                if stat.st_size > _WORTH_SAYING:
+                    size = f"{stat.st_size / 1e9:.1f} GB"
+                    console.say("hashing", f"{path.name}, {size}: once, to know it by its content")
                 self._known[mark] = sha256_file(path)
         except OSError as error:
             raise KitError(f"{path}: cannot be read ({error.strerror})") from error

@@ -21,6 +21,8 @@ from bioicons_kit.preset import Memory, Sample, Train
 Input_contra = TypeVar("Input_contra", contravariant=True)
 Tensors = Mapping[str, Tensor]
 
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}  # as presets name them
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -15,13 +15,22 @@ from torch import Tensor, nn
 
 from bioicons_kit.errors import ModelError
 from bioicons_kit.families import flow, hub, starter
-from bioicons_kit.families.base import Batch, Encoder, Sampler, Tensors
-from bioicons_kit.families.flux_encoders import ClipEncoder, FluxImageEncoder, T5Encoder, pretrained
+from bioicons_kit.families.base import DTYPES, Batch, Encoder, Sampler, Tensors
+from bioicons_kit.families.flux_encoders import (
+    ClipEncoder,
+    FluxImageEncoder,
+    T5Encoder,
+    pretrained,
+    pretrained_model,
+)
 from bioicons_kit.memory import quantize
 from bioicons_kit.preset import STARTER, Memory, Model, Sample, Train
 
+_PARTS = (
+    *("transformer", "vae", "text_encoder", "text_encoder_2"),
+    *("tokenizer", "tokenizer_2", "scheduler"),
+)
 _STEM = "diffusion_pytorch_model"
-_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 # Small, or at the ends where an error reaches the whole picture: kept in full precision.
 _KEEP = (r"x_embedder", r"context_embedder", r"time_text_embed\..*", r"norm_out\..*", r"proj_out")
@@ -38,7 +47,6 @@ class Flux:
     """FLUX.1-dev, or any FLUX with guidance embedding, in diffusers' folder layout."""
 
     name = "flux"
-    architecture = "flux-1-dev/lora"
     lora_prefix = "transformer"
     target_sets: Mapping[str, tuple[str, ...]] = {
         "attention": (_ATTENTION,),
@@ -49,10 +57,10 @@ class Flux:
     def __init__(self, model: Model, cache_root: Path) -> None:
         if model.path == STARTER:
             self.folder = starter.ensure(cache_root / "models")
-            self.title = "the starter FLUX"
+            self.title, self.architecture = "the starter FLUX", "flux-starter/lora"
         else:
-            self.folder = hub.find(model, "FluxPipeline")
-            self.title = model.path
+            self.folder = hub.find(model, "FluxPipeline", _PARTS)
+            self.title, self.architecture = model.path, "flux-1-dev/lora"
         self._variant = model.variant
         self._tokens = model.max_sequence_length
         self._vae = _VaeScaling.of(self.folder)
@@ -82,8 +90,22 @@ class Flux:
             raise ModelError(
                 f"{folder}: has no guidance embedding (FLUX.1-schnell?); this family is FLUX.1-dev"
             )
-        with init_empty_weights(include_buffers=False):
-            denoiser: nn.Module = FluxTransformer2DModel.from_config(config)
+        axes, width = (
+            config.get("axes_dims_rope", (16, 56, 56)),
+            config.get("attention_head_dim", 128),
+        )
+        try:
+            with init_empty_weights(include_buffers=False):
+                denoiser: nn.Module = FluxTransformer2DModel.from_config(config)
+            assert isinstance(axes, list | tuple)
+            fits = sum(axes) == width
+        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+            raise ModelError(f"{folder / 'config.json'}: not a FLUX's config ({error})") from error
+        if not fits:
+            raise ModelError(
+                f"{folder / 'config.json'}: axes_dims_rope {axes} must add up to "
+                f"attention_head_dim {width}"
+            )
         return denoiser
 
     def load_denoiser(
@@ -99,7 +121,7 @@ class Flux:
             self._shards(),
             level=memory.quantization,
             exclude=_KEEP,
-            dtype=_DTYPES[memory.dtype],
+            dtype=DTYPES[memory.dtype],
             device=device,
             advance=advance,
         )
@@ -135,8 +157,9 @@ class Flux:
         """Return a function that draws pictures through diffusers' FluxPipeline."""
         from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline
 
-        vae = pretrained(
-            AutoencoderKL, self.folder / "vae", variant=self._variant, use_safetensors=True
+        # in the denoiser's dtype: at 1024 px, decoding in float32 would set the run's peak
+        vae = pretrained_model(
+            AutoencoderKL, self.folder / "vae", self._variant, _compute_dtype(denoiser)
         )
         pipeline = FluxPipeline(
             scheduler=pretrained(FlowMatchEulerDiscreteScheduler, self.folder / "scheduler"),
@@ -178,7 +201,7 @@ class _Sampler:
             step()
             return values
 
-        dtype = next(self._pipeline.transformer.x_embedder.parameters()).dtype
+        dtype = _compute_dtype(self._pipeline.transformer)
         latents = self._pipeline(
             prompt_embeds=text["t5.states"][None].to(self._device, dtype),
             pooled_prompt_embeds=text["clip.pooled"][None].to(self._device, dtype),
@@ -194,7 +217,7 @@ class _Sampler:
         return self._decode(latents.float(), size)
 
     def _decode(self, packed: Tensor, size: tuple[int, int]) -> Image:
-        """Decode packed latents in float32, the VAE's own precision."""
+        """Decode packed latents."""
         vae = self._pipeline.vae
         latents = unpack(packed, size[1] // 8, size[0] // 8)
         latents = latents / vae.config.scaling_factor + vae.config.shift_factor
@@ -299,7 +322,7 @@ def keep_timesteps_float32(denoiser: nn.Module) -> None:
 
 def _compute_dtype(denoiser: nn.Module) -> torch.dtype:
     """Return the dtype the denoiser's unquantized parts are kept in."""
-    for name, parameter in denoiser.named_parameters():
-        if name.endswith("x_embedder.bias"):
-            return parameter.dtype
-    raise AssertionError("not a FluxTransformer2DModel")
+    # with an adapter on it, the embedder's own weights still come first
+    embedder = next(m for name, m in denoiser.named_modules() if name.endswith("x_embedder"))
+    dtype: torch.dtype = next(embedder.parameters()).dtype
+    return dtype

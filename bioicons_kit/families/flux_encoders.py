@@ -20,9 +20,9 @@ from PIL.Image import Image
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from bioicons_kit import console
 from bioicons_kit.errors import ModelError
-
-_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+from bioicons_kit.families.base import DTYPES
 
 ImageEncode = Callable[[Sequence[Image]], list[dict[str, Tensor]]]
 TextEncode = Callable[[Sequence[str]], list[dict[str, Tensor]]]
@@ -64,10 +64,10 @@ class ClipEncoder:
     name = "clip"
 
     def __init__(self, model: Path, variant: str | None, dtype: str) -> None:
-        self._model, self._variant, self._dtype = model, variant, _DTYPES[dtype]
+        self._model, self._variant, self._dtype = model, variant, DTYPES[dtype]
         self.files = (
             *weight_files(model / "text_encoder", variant),
-            *_tokenizer_files(model / "tokenizer"),
+            *_tokenizer_files(model / "tokenizer", ("vocab.json", "merges.txt")),
         )
         self.settings: Mapping[str, str] = {"compute": dtype}
 
@@ -94,11 +94,11 @@ class T5Encoder:
     name = "t5"
 
     def __init__(self, model: Path, variant: str | None, dtype: str, tokens: int) -> None:
-        self._model, self._variant, self._dtype = model, variant, _DTYPES[dtype]
+        self._model, self._variant, self._dtype = model, variant, DTYPES[dtype]
         self._tokens = tokens
         self.files = (
             *weight_files(model / "text_encoder_2", variant),
-            *_tokenizer_files(model / "tokenizer_2"),
+            *_tokenizer_files(model / "tokenizer_2", ()),
         )
         self.settings: Mapping[str, str] = {"compute": dtype, "tokens": str(tokens)}
 
@@ -153,16 +153,35 @@ def _is_of_variant(path: Path, variant: str | None) -> bool:
     return mark == variant
 
 
-def _tokenizer_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files of one tokenizer, sorted."""
+def _tokenizer_files(folder: Path, older: tuple[str, ...]) -> tuple[Path, ...]:
+    """Return the files of one tokenizer, sorted.
+
+    Args:
+        folder: the tokenizer's.
+        older: the files that together serve in place of `tokenizer.json`, if any do.
+
+    Raises:
+        ModelError: its vocabulary is not there; transformers would go on with none.
+    """
     found = tuple(sorted(path for path in folder.glob("*") if path.is_file()))
-    if not found:
-        raise ModelError(f"{folder}: no tokenizer there; the download or copy is incomplete")
+    names = {path.name for path in found}
+    if "tokenizer.json" not in names and not (older and names.issuperset(older)):
+        instead = f" (or {' and '.join(older)})" if older else ""
+        raise ModelError(
+            f"{folder}: the tokenizer needs tokenizer.json{instead}; "
+            "the download or copy is incomplete"
+        )
     return found
 
 
 def _token_ids(tokenizer: Any, texts: Sequence[str], length: int) -> Tensor:
-    """Return token ids `[batch, length]`, padded or cut to `length`."""
+    """Return token ids `[batch, length]`, padded or cut to `length`; a cut is told."""
+    for text in dict.fromkeys(texts):
+        tokens = len(tokenizer(text).input_ids)
+        if tokens > length:
+            console.warn(
+                f"cut from {tokens} to {length} tokens for {type(tokenizer).__name__}: {text}"
+            )
     ids: Tensor = tokenizer(
         list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     ).input_ids
@@ -174,8 +193,7 @@ def _on_device(
     kind: Any, folder: Path, variant: str | None, dtype: torch.dtype, device: torch.device
 ) -> Iterator[Any]:
     """Load a model for inference on `device`; drop it, and its memory, at the end."""
-    model = pretrained(kind, folder, dtype=dtype, variant=variant, use_safetensors=True)
-    assert isinstance(model, nn.Module)
+    model = pretrained_model(kind, folder, variant, dtype)
     model.requires_grad_(False).eval().to(device)
     try:
         with torch.no_grad():
@@ -185,6 +203,33 @@ def _on_device(
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def pretrained_model(kind: Any, folder: Path, variant: str | None, dtype: torch.dtype) -> nn.Module:
+    """Return a model with every one of its weights from `folder`.
+
+    transformers and diffusers fill what a file lacks with random numbers, and only log it.
+
+    Raises:
+        ModelError: a weight is missing or has another shape, or nothing can be loaded.
+    """
+    model, report = pretrained(
+        kind,
+        folder,
+        variant=variant,
+        use_safetensors=True,
+        output_loading_info=True,
+        **{"torch_dtype" if kind.__module__.startswith("diffusers.") else "dtype": dtype},
+    )
+    assert isinstance(model, nn.Module)
+    lacking = [*report["missing_keys"], *report["mismatched_keys"]]
+    if lacking:
+        first = lacking[0] if isinstance(lacking[0], str) else lacking[0][0]
+        raise ModelError(
+            f"{folder}: {len(lacking)} of the weights of a {kind.__name__} are missing or of "
+            f"another shape, first {first}; the download or copy is incomplete"
+        )
+    return model
 
 
 def pretrained(kind: Any, folder: Path, **options: Any) -> Any:

@@ -5,18 +5,20 @@ same weights once more as a single 24 GB file.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from bioicons_kit.errors import ModelError, StorageError
 from bioicons_kit.preset import Model
 
 
-def find(model: Model, pipeline: str) -> Path:
+def find(model: Model, pipeline: str, parts: Sequence[str]) -> Path:
     """Return the diffusers folder of `model`, fetched from the hub where it is a hub id.
 
     Args:
         model: the preset's `[model]` section; its path is a folder or "owner/name".
         pipeline: the pipeline class that `model_index.json` has to name.
+        parts: the component folders it has to have.
 
     Raises:
         ModelError: no such folder, not a diffusers folder, another family, or the hub
@@ -30,15 +32,17 @@ def find(model: Model, pipeline: str) -> Path:
                 'a hub id such as "black-forest-labs/FLUX.1-dev", or "starter"'
             )
         folder = _fetch(model)
-    _check(folder, pipeline)
+    _check(folder, pipeline, parts)
     return folder
 
 
 def _fetch(model: Model) -> Path:
     """Return the hub snapshot of `model`, downloading what is not there yet."""
     from huggingface_hub import errors, snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
     where = model.path + ("" if model.revision is None else f" at revision {model.revision}")
+    enable_progress_bars()  # transformers' own switch, off by now, is the hub's too
     try:
         # "*/*" leaves out files in the repository's root other than the named one
         patterns = ["model_index.json", "*/*"]
@@ -73,10 +77,17 @@ def _fetch(model: Model) -> Path:
         raise ModelError(
             f"{where}: the hub cannot be reached: what answers in its place is no hub ({error})"
         ) from error
+    except Exception as error:  # each transport below the hub's client has errors of its own
+        raise ModelError(
+            f"{where}: the download broke off ({type(error).__name__}: {error}); run again, "
+            "and it goes on from there"
+        ) from error
+    finally:
+        disable_progress_bars()
 
 
-def _check(folder: Path, pipeline: str) -> None:
-    """Refuse a folder that is not a diffusers folder of the pipeline class `pipeline`."""
+def _check(folder: Path, pipeline: str, parts: Sequence[str]) -> None:
+    """Refuse a folder that is not a whole diffusers folder of the pipeline class `pipeline`."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ModelError(
@@ -86,6 +97,11 @@ def _check(folder: Path, pipeline: str) -> None:
     found = read_json(index).get("_class_name")
     if found != pipeline:
         raise ModelError(f"{folder}: holds a {found}, and this preset's family needs a {pipeline}")
+    missing = [name for name in parts if not (folder / name).is_dir()]
+    if missing:
+        raise ModelError(
+            f"{folder}: has no {missing[0]}/; the download or copy of the model is incomplete"
+        )
 
 
 def read_json(path: Path) -> dict[str, object]:

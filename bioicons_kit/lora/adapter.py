@@ -78,11 +78,10 @@ def extract(denoiser: nn.Module) -> dict[str, Layer]:
     """Return the attached LoRA by module name, on the CPU, float32."""
     layers = {}
     for name, module in _adapted(denoiser):
-        rank, alpha = module.r[_NAME], module.lora_alpha[_NAME]
         layers[name] = Layer(
             down=module.lora_A[_NAME].weight.detach().to("cpu", torch.float32),
             up=module.lora_B[_NAME].weight.detach().to("cpu", torch.float32),
-            alpha=float(module.scaling[_NAME] * rank if alpha is None else alpha),
+            alpha=float(module.lora_alpha[_NAME]),
         )
     return layers
 

@@ -7,8 +7,9 @@ without it alpha counts as the rank. So alpha is folded into `up` when writing, 
 file means the same to every reader.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from bioicons_kit import tensors
 from bioicons_kit.errors import LoraError
 
+_ADAPTER_METADATA = "lora_adapter_metadata"  # diffusers' name for it
 _DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
 
 
@@ -64,7 +66,9 @@ def write_diffusers(
 
 
 def read_diffusers(path: Path, prefix: str) -> tuple[dict[str, Layer], dict[str, str]]:
-    """Read what `write_diffusers` wrote: the layers (alpha = rank) and the metadata.
+    """Read a LoRA in diffusers' layout: the layers and the metadata.
+
+    Alpha is the rank, unless diffusers' own entry in the header says otherwise.
 
     Raises:
         DamagedFileError: not a readable safetensors file.
@@ -85,7 +89,34 @@ def read_diffusers(path: Path, prefix: str) -> tuple[dict[str, Layer], dict[str,
         if down is None or up is None:
             raise LoraError(f"{path}: module '{name}' has only one of its two matrices")
         layers[name] = _checked(path, name, down, up)
+    alpha = _header_alpha(path, metadata, prefix)
+    if alpha is not None:
+        layers = {name: replace(layer, alpha=alpha) for name, layer in layers.items()}
     return layers, metadata
+
+
+def _header_alpha(path: Path, metadata: Mapping[str, str], prefix: str) -> float | None:
+    """Return the alpha that diffusers wrote into the header, None where it wrote none.
+
+    Raises:
+        LoraError: the entry cannot be read, or gives modules alphas of their own.
+    """
+    entry = metadata.get(_ADAPTER_METADATA)
+    if entry is None:
+        return None
+    try:
+        settings = json.loads(entry)
+        alpha = settings.get(f"{prefix}.lora_alpha")
+        own = settings.get(f"{prefix}.alpha_pattern") or settings.get(f"{prefix}.use_rslora")
+        value = None if alpha is None else float(alpha)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise LoraError(f"{path}: its header's {_ADAPTER_METADATA} is unreadable") from error
+    if own or (value is not None and not 0 < value < float("inf")):
+        raise LoraError(
+            f"{path}: its header's {_ADAPTER_METADATA} scales modules in a way that is not read "
+            "here (alpha_pattern, use_rslora, or an alpha that is no positive number)"
+        )
+    return value
 
 
 def _checked(path: Path, name: str, down: Tensor, up: Tensor) -> Layer:

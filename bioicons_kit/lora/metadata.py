@@ -8,10 +8,11 @@ preset on the same data gives the same file. When the run was is in its `run.jso
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bioicons_kit import __version__
-from bioicons_kit.preset import Preset
+from bioicons_kit.preset import Model, Preset
 
 
 def header(
@@ -38,7 +39,7 @@ def header(
         "modelspec.title": preset.name,
         "modelspec.resolution": size,
         "modelspec.trigger_phrase": preset.dataset.trigger,
-        "ss_network_module": "networks.lora",
+        "ss_base_model_version": architecture.partition("/")[0],
         "ss_network_dim": str(rank),
         "ss_network_alpha": str(float(rank)),
         "ss_learning_rate": str(preset.train.learning_rate),
@@ -47,6 +48,8 @@ def header(
         "ss_resolution": f"({preset.dataset.resolution}, {preset.dataset.resolution})",
         "ss_seed": str(preset.train.seed),
         "bioicons_kit.version": __version__,
+        "bioicons_kit.base_model": _base_model(preset.model),
+        "bioicons_kit.base_revision": preset.model.revision or "",
         "bioicons_kit.manifest_sha256": manifest,
         "bioicons_kit.trained_alpha": str(rank if preset.lora.alpha is None else preset.lora.alpha),
         "bioicons_kit.training_licenses": json.dumps(dict(sorted(licenses.items()))),
@@ -54,3 +57,8 @@ def header(
             sorted({str(record["author"]) for record in records}), ensure_ascii=False
         ),
     }
+
+
+def _base_model(model: Model) -> str:
+    """Return the base model's hub id or name; of a folder only the last part, no path."""
+    return model.path if model.is_hub else Path(model.path).name

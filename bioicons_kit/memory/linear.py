@@ -45,8 +45,8 @@ class QuantizedLinear(nn.Linear):
     """A linear layer whose frozen weight is stored in 8 bits, one scale per output row.
 
     It is an `nn.Linear` so that peft attaches LoRA to it, but it has no weight parameter:
-    `weight` computes the dequantized value each time it is asked for, and nothing can be
-    merged into it.
+    `weight` only tells shape, dtype and device, the values are `dequantized()`, and nothing
+    can be merged into it.
 
     Args:
         in_features: width of the input.
@@ -86,9 +86,18 @@ class QuantizedLinear(nn.Linear):
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]  # read-only on purpose
-        """The dequantized weight `[out, in]`, computed anew, in the bias's dtype."""
+        """A stand-in for the weight: its shape, device and the layer's dtype, values NaN.
+
+        peft asks each layer for these a dozen times while attaching; the values, which would
+        be computed each time, it does not use. Whatever does gets NaN, not a wrong picture.
+        """
         dtype = self.scale.dtype if self.bias is None else self.bias.dtype
-        return (self.quantized.to(torch.float32) * self.scale[:, None]).to(dtype)
+        one = torch.full((), torch.nan, dtype=dtype, device=self.scale.device)
+        return one.expand(self.out_features, self.in_features)
+
+    def dequantized(self) -> Tensor:
+        """Return the weight's values `[out, in]`, float32."""
+        return self.quantized.to(torch.float32) * self.scale[:, None]
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # nn.Linear's name for it
         """Return `input W^T + bias`, in autocast's dtype where autocast is on."""

@@ -34,7 +34,7 @@ def train(
     """Train the adapter; return the loss of every step.
 
     Raises:
-        TrainingError: the loss is no finite number any more.
+        TrainingError: loss or gradient is no finite number any more.
         StorageError: no room for the logs.
     """
     settings, accelerator = work.preset.train, work.accelerator
@@ -52,12 +52,8 @@ def train(
         for step in range(settings.steps):
             rate = optim.learning_rate(step, settings)
             optim.set_learning_rate(optimizer, rate)
-            loss, norm = one_step(work, wrapped, parameters, optimizer, stream)
-            if not math.isfinite(loss):
-                raise TrainingError(
-                    f"step {step + 1}: the loss is {loss}; lower train.learning_rate "
-                    f"(now {settings.learning_rate}) and run again"
-                )
+            loss, norm = one_step(work, wrapped, parameters, optimizer, stream, step=step)
+            _require_finite(step, "loss", loss, settings.learning_rate)
             losses.append(loss)
             tracker.log(step + 1, {"loss": loss, "learning_rate": rate, "grad_norm": norm})
             bar.set_postfix(loss=f"{smoothed(losses):.4f}", lr=f"{rate:.1e}", refresh=False)
@@ -71,8 +67,14 @@ def one_step(
     parameters: list[nn.Parameter],
     optimizer: torch.optim.Optimizer,
     stream: Iterator[Batch],
+    *,
+    step: int,
 ) -> tuple[float, float]:
-    """Take one optimizer step; return its mean loss over all processes and gradient norm."""
+    """Take optimizer step `step`; return its mean loss over all processes and gradient norm.
+
+    Raises:
+        TrainingError: the gradient is no finite number; the adapter stays as it was.
+    """
     settings, accelerator = work.preset.train, work.accelerator
     total = torch.zeros((), device=accelerator.device)
     norm = torch.zeros((), device=accelerator.device)
@@ -83,11 +85,21 @@ def one_step(
             accelerator.backward(loss)
             if accelerator.sync_gradients:
                 norm = accelerator.clip_grad_norm_(parameters, settings.max_grad_norm)
+                _require_finite(step, "gradient norm", norm.item(), settings.learning_rate)
             optimizer.step()
             optimizer.zero_grad()
         total += loss.detach() / settings.accumulation
     mean = accelerator.reduce(total, reduction="mean")
     return mean.item(), norm.item()
+
+
+def _require_finite(step: int, what: str, value: float, rate: float) -> None:
+    """Refuse to go on from a loss or gradient that is no finite number."""
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"step {step + 1}: the {what} is {value}; lower train.learning_rate (now {rate}) "
+            "and run again"
+        )
 
 
 def weighted(losses: Tensor, batch: Batch) -> Tensor:

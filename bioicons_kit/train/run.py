@@ -7,6 +7,7 @@ import datetime
 import json
 import platform
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,14 @@ from torch import nn
 from bioicons_kit import __version__, console, files, preset_file, sample
 from bioicons_kit.data import batches, encode, job
 from bioicons_kit.data.job import Job
-from bioicons_kit.errors import TrainingError
-from bioicons_kit.icons import library, manifest, select
+from bioicons_kit.icons import library, manifest, raster, select
 from bioicons_kit.lora import adapter, formats, metadata
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
 from bioicons_kit.train import loop, run_folder
 from bioicons_kit.train.run_folder import RunFolder
 
-# A margin over the sizes that are known: tokenizers, logs, samples.
+# What a run writes besides its LoRA: logs, samples; and a cache its least.
 _ROOM = 64 * 2**20
 
 
@@ -59,6 +59,8 @@ def run(preset: Preset, root: Path) -> RunFolder:
     denoiser = load_denoiser(work)
     torch.manual_seed(preset.train.seed)
     parameters = attach(work, denoiser, modules)
+    files.require_room(root, _ROOM + sum(p.nbytes for p in parameters), "the run's files")
+    torch.manual_seed(preset.train.seed + accelerator.process_index)  # dropout: each its own
     folder = open_folder(work, root, records)  # last: a model that cannot load leaves none
     losses = loop.train(work, denoiser, parameters, items(encoded), folder)
 
@@ -66,18 +68,16 @@ def run(preset: Preset, root: Path) -> RunFolder:
     if accelerator.is_main_process:
         save_lora(work, denoiser, records, folder)
         draw_samples(work, denoiser, encoded, folder)
-        write_summary(folder, accelerator, losses, time.monotonic() - started)
+        write_summary(folder, work, losses, time.monotonic() - started)
         tell_what_next(folder, preset)
     return folder
 
 
 def start(preset: Preset, root: Path) -> Accelerator:
-    """Return the accelerator: device, processes, accumulation, trackers.
-
-    Raises:
-        TrainingError: launched with fp16, which FLUX overflows.
-    """
+    """Return the accelerator: device, processes, accumulation, trackers."""
     # Frozen weights are the same on every process already, and buffers hold 11 GB of them.
+    # torch would rather have another option, which broadcasts them once all the same.
+    warnings.filterwarnings("ignore", ".*broadcast_buffers.*", FutureWarning)
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False)
     accelerator = job.accelerator(
         gradient_accumulation_steps=preset.train.accumulation,
@@ -85,11 +85,6 @@ def start(preset: Preset, root: Path) -> Accelerator:
         project_dir=root,
         kwargs_handlers=[ddp],
     )
-    if accelerator.mixed_precision not in ("no", preset.memory.dtype):
-        raise TrainingError(
-            f"launched with mixed precision {accelerator.mixed_precision}, but the preset computes "
-            f"in {preset.memory.dtype}: leave --mixed_precision out, and set memory.dtype"
-        )
     count = accelerator.num_processes
     console.say(
         "preset",
@@ -115,9 +110,10 @@ def open_folder(work: Job, root: Path, records: Sequence[manifest.Record]) -> Ru
     folder = RunFolder(root)
     if work.accelerator.is_main_process:
         resolved = preset_file.dumps(work.preset)
-        folder = run_folder.prepare(root, resolved)
+        listed = manifest.metadata_jsonl(records)
+        folder = run_folder.prepare(root, resolved, listed)
         files.write_text(folder.preset, resolved)
-        files.write_text(folder.manifest, manifest.metadata_jsonl(records))
+        files.write_text(folder.manifest, listed)
         files.write_text(folder.attribution, manifest.attribution_md(records))
     work.accelerator.wait_for_everyone()
     return folder
@@ -183,16 +179,14 @@ def draw_samples(
     if not preset.sample.prompts:
         console.say("samples", "none: the preset has no sample.prompts")
         return
-    texts = {prompt: encoded.texts[prompt] for prompt in preset.sample.prompts}
-    pairs = sample.base_and_adapted(work, denoiser, texts)
+    pairs = sample.base_and_adapted(work, denoiser, encoded.texts)
     shown = sample.training_pictures([row.icon.path for row in encoded.rows], preset.dataset)
     sample.write_pairs(pairs, folder.samples, folder.comparison, preset, shown)
 
 
-def write_summary(
-    folder: RunFolder, accelerator: Accelerator, losses: list[float], seconds: float
-) -> None:
+def write_summary(folder: RunFolder, work: Job, losses: list[float], seconds: float) -> None:
     """Write when and how the run went; the only file of a run that names a date."""
+    accelerator = work.accelerator
     tenth = max(1, len(losses) // 10)
     summary: dict[str, Any] = {
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -200,6 +194,8 @@ def write_summary(
         "loss_first_tenth": sum(losses[:tenth]) / tenth,
         "loss_last_tenth": sum(losses[-tenth:]) / tenth,
         "device": str(accelerator.device),
+        "threads": torch.get_num_threads(),
+        "renderer": raster.choose(work.preset.dataset.renderer).name,
         "processes": accelerator.num_processes,
         "kit": __version__,
         "torch": torch.__version__,

@@ -12,6 +12,7 @@ runs/<name>/
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,15 +88,17 @@ def check(root: Path) -> None:
             )
 
 
-def prepare(root: Path, resolved: str) -> RunFolder:
+def prepare(root: Path, resolved: str, manifest: str) -> RunFolder:
     """Make room for a run at `root`.
 
-    An earlier run with the very same settings is replaced file by file; one with other
-    settings is kept, moved aside to the first free of `root.1`, `root.2`, ...
+    An earlier run with the very same settings and icons is replaced file by file; another
+    is kept, moved aside to the first free of `root.1`, `root.2`, ...: credits and LoRA in
+    one folder always belong together.
 
     Args:
         root: the run's folder.
         resolved: the text of the run's resolved preset.
+        manifest: the text of its dataset manifest.
 
     Raises:
         StorageError: the folder holds something that is no run, or cannot be made.
@@ -104,14 +107,14 @@ def prepare(root: Path, resolved: str) -> RunFolder:
     check(root)
     with storage_errors(root):
         if root.is_dir() and any(root.iterdir()):
-            _clear(folder, resolved)
+            _clear(folder, {folder.preset: resolved, folder.manifest: manifest})
         root.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _clear(folder: RunFolder, resolved: str) -> None:
+def _clear(folder: RunFolder, same: Mapping[Path, str]) -> None:
     """Move another run aside; of the same run, drop the logs that would be appended to."""
-    if folder.preset.read_bytes() == resolved.encode("utf-8"):
+    if all(p.is_file() and p.read_bytes() == text.encode("utf-8") for p, text in same.items()):
         shutil.rmtree(folder.logs, ignore_errors=True)
         folder.metrics.unlink(missing_ok=True)
         return
@@ -119,4 +122,6 @@ def _clear(folder: RunFolder, resolved: str) -> None:
     while (aside := folder.root.with_name(f"{folder.root.name}.{number}")).exists():
         number += 1
     folder.root.rename(aside)
-    console.say("kept", f"the earlier run, which had other settings, is now {console.shown(aside)}")
+    console.say(
+        "kept", f"the earlier run, with other settings or icons, is now {console.shown(aside)}"
+    )

@@ -25,7 +25,6 @@ class Tracker:
     ) -> None:
         self._accelerator, self._metrics = accelerator, metrics
         self._hook = threading.excepthook
-        threading.excepthook = self._in_thread
         with storage_errors(metrics):
             accelerator.init_trackers("logs", config=settings)
             self._file = (
@@ -46,6 +45,7 @@ class Tracker:
 
     def __enter__(self) -> Self:
         """Return the tracker."""
+        threading.excepthook = self._in_thread
         return self
 
     def __exit__(
