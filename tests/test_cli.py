@@ -48,7 +48,7 @@ class TestRun:
         with pytest.raises(type(error), match="ours"):
             cli.run(raising(error))
 
-    def test_a_reader_that_leaves_is_no_error(self):
+    def test_a_reader_that_leaves_ends_it_without_a_word(self):
         script = (
             "from bioicons_kit import cli\n"
             "def main(arguments):\n"
@@ -66,7 +66,7 @@ class TestRun:
             assert process.stdout.readline() == b"0\n"
             process.stdout.close()
             assert process.stderr.read() == b""
-            assert process.wait() == 0
+            assert process.wait() == 141
 
 
 def test_the_docstring_draws_the_whole_family_of_errors():

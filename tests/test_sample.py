@@ -71,9 +71,11 @@ def test_the_strength_of_the_lora_is_in_the_file(finished_run: Path, tmp_path: P
     assert not same(*pictures)
 
 
-def test_a_prompt_that_stands_twice_is_drawn_once(finished_run: Path) -> None:
+def test_a_prompt_that_stands_twice_is_drawn_twice(finished_run: Path) -> None:
     drawn = draw(finished_run, "sample.prompts=['a fern', 'a fern']", "sample.steps=1")
-    assert [prompt for prompt, _ in drawn] == ["a fern"]
+    (first, (one,)), (second, (other,)) = drawn
+    assert first == second == "a fern"
+    assert one.tobytes() != other.tobytes()  # each from its own seed
 
 
 def test_the_lora_is_looked_at_before_anything_is_loaded(

@@ -12,7 +12,7 @@ from bioicons_kit.errors import ModelError, StorageError
 from bioicons_kit.preset import Model
 
 
-def find(model: Model, pipeline: str, parts: Sequence[str]) -> Path:
+def find(model: Model, pipeline: str, parts: Sequence[str] = ()) -> Path:
     """Return the diffusers folder of `model`, fetched from the hub where it is a hub id.
 
     Args:
@@ -100,7 +100,7 @@ def _check(folder: Path, pipeline: str, parts: Sequence[str]) -> None:
     missing = [name for name in parts if not (folder / name).is_dir()]
     if missing:
         raise ModelError(
-            f"{folder}: has no {missing[0]}/; the download or copy of the model is incomplete"
+            f"{folder / missing[0]}: not there; the download or copy of the model is incomplete"
         )
 
 

@@ -57,11 +57,18 @@ def write_diffusers(
         layers: by module name, without prefix.
         prefix: the model component, "transformer" for FLUX.
         metadata: the safetensors header's, text to text.
+
+    Raises:
+        LoraError: a layer holds values that are no finite numbers; nothing is written.
+        StorageError: no room or no permission.
     """
     content: dict[str, Tensor] = {}
     for name, layer in layers.items():
         content[f"{prefix}.{name}{_DOWN}"] = layer.down
         content[f"{prefix}.{name}{_UP}"] = layer.up * layer.scale
+    bad = [name for name, tensor in content.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        raise LoraError(f"{path}: not written, '{bad[0]}' holds values that are no finite numbers")
     return tensors.write(path, content, {"format": "pt", **metadata})
 
 

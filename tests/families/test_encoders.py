@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL, FluxPipeline
 from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, T5EncoderModel
 
@@ -217,3 +218,26 @@ def test_files_are_all_that_shapes_the_output(family: Family, starter_folder: Pa
     assert names["latents"] == {"vae/config.json", "vae/diffusion_pytorch_model.safetensors"}
     assert {"text_encoder/model.safetensors", "tokenizer/tokenizer.json"} <= names["clip"]
     assert {"text_encoder_2/model.safetensors", "tokenizer_2/tokenizer.json"} <= names["t5"]
+
+    @pytest.mark.parametrize("name", ["text_encoder", "text_encoder_2", "vae"])
+    def test_a_missing_weight_is_named_and_not_made_up(self, folder: Path, name: str):
+        (path,) = (folder / name).glob("*.safetensors")
+        tensors = load_file(path)
+        lost = sorted(key for key in tensors if key.endswith(".weight"))[-1]
+        save_file({k: v for k, v in tensors.items() if k != lost}, path, {"format": "pt"})
+        with pytest.raises(ModelError, match=rf"model/{name}: .*missing or of another shape"):
+            everything(folder)
+
+    @pytest.mark.parametrize("name", ["tokenizer", "tokenizer_2"])
+    def test_a_tokenizer_without_its_vocabulary(self, folder: Path, name: str):
+        (folder / name / "tokenizer.json").unlink()
+        with pytest.raises(ModelError, match=rf"model/{name}: the tokenizer needs tokenizer.json"):
+            everything(folder)
+
+
+def test_a_text_that_is_cut_is_told(family: Family, capsys: pytest.CaptureFixture[str]):
+    _, t5 = family.text_encoders(FULL)
+    encode(t5, ["a fish"])
+    assert capsys.readouterr().err == ""
+    encode(t5, ["a fish " * 20])
+    assert f"cut from 41 to {TOKENS} tokens for T5Tokenizer: a fish a" in capsys.readouterr().err

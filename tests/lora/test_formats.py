@@ -1,5 +1,6 @@
 """LoRA files: what is written is what diffusers reads, and hostile files are refused."""
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -276,3 +277,37 @@ def test_equal_layers_give_equal_bytes_in_any_order_of_metadata(tmp_path: Path) 
     assert one.read_bytes() == other.read_bytes()
     content, _ = tensors.read(one)
     assert len(content) == 2 * len(MODULES)
+
+
+def with_header(path: Path, **entries: object) -> Path:
+    """Write one layer as diffusers does, with its own entry in the header."""
+    update = layer(3, 4, rank=2, alpha=2)
+    own = {f"transformer.{key}": value for key, value in entries.items()}
+    return write_diffusers(
+        path, {"m": update}, "transformer", {"lora_adapter_metadata": json.dumps(own)}
+    )
+
+
+def test_an_alpha_in_diffusers_header_counts(tmp_path: Path) -> None:
+    found, _ = read_diffusers(with_header(tmp_path / "x", r=2, lora_alpha=8), "transformer")
+    assert found["m"].alpha == 8
+    assert found["m"].scale == 4
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"lora_alpha": "many"}, {"lora_alpha": -1}, {"lora_alpha": 2, "alpha_pattern": {"m": 1}}],
+)
+def test_a_header_that_cannot_be_followed_is_refused(
+    tmp_path: Path, entries: dict[str, object]
+) -> None:
+    with pytest.raises(LoraError, match=r"lora_adapter_metadata"):
+        read_diffusers(with_header(tmp_path / "x", **entries), "transformer")
+
+
+def test_values_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    bad = layer(3, 4, rank=2, alpha=2)
+    bad.up[1, 1] = float("nan")
+    with pytest.raises(LoraError, match=r"transformer\.m\.lora_B"):
+        write_diffusers(tmp_path / "x.safetensors", {"m": bad}, "transformer", {})
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
-from bioicons_kit.data import batches
+from bioicons_kit.data import batches, job
 from bioicons_kit.icons import library
 from bioicons_kit.train.__main__ import main
 
@@ -200,6 +200,22 @@ def test_a_flux_without_guidance(fail: Fail, model: Path) -> None:
     assert "no guidance embedding" in fail(f"model.path={model}")
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("transformer", {"num_layers": "four"}, "not a FLUX's config"),
+        ("transformer", {"axes_dims_rope": [8, 8, 8]}, "must add up to attention_head_dim 32"),
+        ("vae", {"shift_factor": None}, "not a FLUX VAE"),
+    ],
+)
+def test_a_config_that_is_wrong(
+    fail: Fail, model: Path, part: str, change: dict[str, object], said: str
+) -> None:
+    config = model / part / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text("utf-8")) | change), "utf-8")
+    assert said in fail(f"model.path={model}")
+
+
 def test_targets_that_match_nothing(fail: Fail) -> None:
     line = fail("lora.targets=atention")
     assert line.startswith("lora.targets: 'atention' matches no linear layer")
@@ -277,16 +293,17 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "fp8"])
-def test_a_mixed_precision_that_is_at_odds_with_the_preset(
-    fail: Fail, monkeypatch: pytest.MonkeyPatch, precision: str
+def test_accelerates_mixed_precision_is_told_to_be_unused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], precision: str
 ) -> None:
-    """As `accelerate launch --mixed_precision` says it, to a process that has no state yet."""
+    """As `accelerate config` says it, to a process that has no state yet."""
     AcceleratorState._reset_state(reset_partial_state=True)
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", precision)
     try:
-        assert precision in fail()
+        assert job.accelerator().mixed_precision == "no"
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
+    assert f"mixed precision '{precision}' is not used" in capsys.readouterr().err
 
 
 def test_a_missing_preset_costs_no_import_of_torch(tmp_path: Path) -> None:
@@ -312,7 +329,7 @@ def test_a_loss_that_is_no_number(
         content = {name: torch.full_like(t, 3e38) for name, t in cache.get(wanted).items()}
         cache.put(wanted, content)
     refused = command(main, small_preset, f"--set=cache.root={fresh_cache}")
-    assert "step 1: the loss is " in refused.error
+    assert "step 1: the gradient norm is " in refused.error
     assert "lower train.learning_rate (now 0.001)" in refused.error
     assert not (tmp_path / "runs/small/lora.safetensors").exists()
 

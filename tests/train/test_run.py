@@ -94,8 +94,9 @@ def test_the_lora_says_what_it_was_trained_on(finished: RunFolder) -> None:
     assert len(layers) == 4 * 8 + 8 * 3
     assert {update.rank for update in layers.values()} == {4}
     assert all(bool(update.up.any()) for update in layers.values())  # all of them have moved
-    assert said["modelspec.architecture"] == "flux-1-dev/lora"
+    assert said["modelspec.architecture"] == "flux-starter/lora"
     assert said["modelspec.trigger_phrase"] == "bioicon style"
+    assert said["bioicons_kit.base_model"] == "starter"
     digest = sha256_file(finished.manifest)
     assert said["bioicons_kit.manifest_sha256"] == digest
 
@@ -360,3 +361,12 @@ def test_two_processes_give_the_losses_of_one_that_accumulates(
         assert (tensor - theirs[name]).abs().mean() < 1e-5, name
     assert run.manifest.read_bytes() == finished.manifest.read_bytes()
     assert len(list(run.samples.glob("*.png"))) == 4
+
+
+def test_an_adapter_on_the_embedder_trains(
+    command: Any, small_preset: Path, tmp_path: Path
+) -> None:
+    done = command(main, small_preset, "--set=lora.targets=x_embedder", "--set=train.steps=2")
+    assert done.status == 0, done.err
+    layers, _ = read_diffusers(tmp_path / "runs/small/lora.safetensors", "transformer")
+    assert list(layers) == ["x_embedder"]

@@ -9,10 +9,12 @@ from bioicons_kit.train import run_folder
 from bioicons_kit.train.run_folder import RunFolder
 
 
-def finish(root: Path, resolved: str) -> RunFolder:
+def finish(root: Path, resolved: str, manifest: str = "icons") -> RunFolder:
     """Leave a finished run at `root`."""
-    folder = run_folder.prepare(root, resolved)
-    folder.logs.mkdir()
+    folder = run_folder.prepare(root, resolved, manifest)
+    folder.logs.mkdir(exist_ok=True)
+    folder.manifest.parent.mkdir(exist_ok=True)
+    folder.manifest.write_text(manifest, "utf-8")
     for path, text in (
         (folder.preset, resolved),
         (folder.metrics, f"metrics of {resolved}"),
@@ -25,23 +27,33 @@ def finish(root: Path, resolved: str) -> RunFolder:
 
 def test_a_new_folder_is_made_with_its_parents(tmp_path: Path) -> None:
     root = tmp_path / "runs" / "a" / "b"
-    assert run_folder.prepare(root, "x") == RunFolder(root)
+    assert run_folder.prepare(root, "x", "icons") == RunFolder(root)
     assert list(root.iterdir()) == []
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
-    run_folder.prepare(tmp_path, "x")
+    run_folder.prepare(tmp_path, "x", "icons")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_run_is_replaced_and_its_logs_begin_anew(tmp_path: Path) -> None:
     root = tmp_path / "run"
     finish(root, "x")
-    folder = run_folder.prepare(root, "x")
+    folder = run_folder.prepare(root, "x", "icons")
     assert folder.lora.read_text() == "lora of x"  # until the new one is written over it
     assert not folder.metrics.exists()
     assert not folder.logs.exists()
     assert list(tmp_path.iterdir()) == [root]
+
+
+def test_a_run_on_other_icons_is_set_aside(tmp_path: Path) -> None:
+    """Credits and LoRA in one folder belong together, whatever happens to the next run."""
+    root = tmp_path / "run"
+    finish(root, "x", "an icon")
+    folder = run_folder.prepare(root, "x", "an icon and another")
+    assert not folder.lora.exists()
+    assert RunFolder(tmp_path / "run.1").manifest.read_text() == "an icon"
+    assert RunFolder(tmp_path / "run.1").lora.exists()
 
 
 def test_other_runs_are_set_aside_whole_and_numbered(
@@ -66,7 +78,7 @@ def test_a_number_that_is_taken_by_a_file_is_passed_over(tmp_path: Path) -> None
     root = tmp_path / "run"
     finish(root, "x")
     (tmp_path / "run.1").write_text("somebody's")
-    run_folder.prepare(root, "y")
+    run_folder.prepare(root, "y", "icons")
     assert (tmp_path / "run.1").read_text() == "somebody's"
     assert RunFolder(tmp_path / "run.2").lora.read_text() == "lora of x"
 
@@ -82,7 +94,7 @@ def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> No
     root = tmp_path / "thesis"
     root.mkdir()
     (root / "chapter.txt").write_text("words")
-    for refuse in (run_folder.check, lambda path: run_folder.prepare(path, "x")):
+    for refuse in (run_folder.check, lambda path: run_folder.prepare(path, "x", "icons")):
         with pytest.raises(StorageError, match=r"thesis: holds files that are no run.*--out"):
             refuse(root)
     assert [path.name for path in root.iterdir()] == ["chapter.txt"]
@@ -91,7 +103,7 @@ def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> No
 def test_a_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     root = tmp_path / "file"
     root.write_text("words")
-    for refuse in (run_folder.check, lambda path: run_folder.prepare(path, "x")):
+    for refuse in (run_folder.check, lambda path: run_folder.prepare(path, "x", "icons")):
         with pytest.raises(StorageError, match=r"file: is a file; choose another"):
             refuse(root)
     assert root.read_text() == "words"
@@ -100,7 +112,7 @@ def test_a_file_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("words")
     with pytest.raises(StorageError, match=r"cannot be written"):
-        run_folder.prepare(tmp_path / "file" / "run", "x")
+        run_folder.prepare(tmp_path / "file" / "run", "x", "icons")
 
 
 def test_checking_changes_nothing(tmp_path: Path) -> None:
