@@ -6,6 +6,7 @@ The loop itself is next door, in `loop`.
 import datetime
 import json
 import platform
+import shlex
 import time
 import warnings
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ def run(preset: Preset, root: Path) -> RunFolder:
         KitError: anything the user can put right; nothing half-written stays.
     """
     started = time.monotonic()
+    root = root.absolute()
     run_folder.check(root)
     accelerator = start(preset, root)
     files.require_room(Path(preset.cache.root), _ROOM, "the cache")
@@ -217,5 +219,8 @@ def tell_what_next(folder: RunFolder, preset: Preset) -> None:
         console.say("look at", shown(folder.comparison))
     console.say("credit", shown(folder.attribution))
     prompt = f"{preset.dataset.trigger}, a robin".removeprefix(", ")
-    console.say("try", f'python tools/sample.py {shown(folder.root)} --compare --prompt "{prompt}"')
+    console.say(
+        "try",
+        f"python tools/sample.py {shown(folder.root)} --compare --prompt {shlex.quote(prompt)}",
+    )
     console.say("try", f"tensorboard --logdir {shown(folder.logs)}")

@@ -73,6 +73,13 @@ class RunFolder:
         return self.root / "run.json"
 
 
+# A folder with anything else in it is somebody's own, and is neither moved nor written to.
+_NAMES = {
+    *("preset.toml", "dataset", "lora.safetensors", "samples", "comparison.png"),
+    *("metrics.jsonl", "logs", "run.json"),
+}
+
+
 def check(root: Path) -> None:
     """Refuse a place where no run may be written.
 
@@ -82,7 +89,8 @@ def check(root: Path) -> None:
     with storage_errors(root):
         if root.exists() and not root.is_dir():
             raise StorageError(f"{root}: is a file; choose another folder with --out")
-        if root.is_dir() and any(root.iterdir()) and not RunFolder(root).preset.is_file():
+        names = {path.name for path in root.iterdir()} if root.is_dir() else set()
+        if names and (not names <= _NAMES or not RunFolder(root).preset.is_file()):
             raise StorageError(
                 f"{root}: holds files that are no run of this kit; choose another folder with --out"
             )

@@ -100,6 +100,16 @@ def test_a_folder_that_is_no_run_is_refused_and_left_alone(tmp_path: Path) -> No
     assert [path.name for path in root.iterdir()] == ["chapter.txt"]
 
 
+def test_a_project_that_holds_a_preset_is_no_run(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "preset.toml").write_text("x")
+    (root / "thesis.txt").write_text("words")
+    with pytest.raises(StorageError, match=r"project: holds files that are no run"):
+        run_folder.check(root)
+    assert (root / "thesis.txt").read_text() == "words"
+
+
 def test_a_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     root = tmp_path / "file"
     root.write_text("words")
