@@ -30,9 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preset_errors": {"errors", "preset"},
     "preset_file": {"errors", "files", "preset", "preset_errors"},
     "tensors": {"errors", "files"},
-    # siblings, which do not know each other
-    "icons": PLAIN,
     "svg": PLAIN,
+    "icons": PLAIN | {"svg"},
     "memory": FOUNDATION,
     "families": FOUNDATION | {"memory"},
     "data": FOUNDATION | {"memory", "families", "icons"},

@@ -22,11 +22,10 @@ from typing import Any
 from lxml import etree
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import cost, embedded, styles, viewport
-from bioicons_kit.icons.viewport import SVG, XLINK
+from bioicons_kit.icons import embedded
+from bioicons_kit.svg import cost, styles, tree, viewport
+from bioicons_kit.svg.tree import SVG, XLINK
 
-# The largest of 1,451 real icons has 3.7 MB, most of it pictures inside.
-MAX_BYTES = 16 * 2**20
 # The largest real icon has 9,000 elements, unexpanded.
 MAX_ELEMENTS = 50_000
 # cairosvg recurses on elements, several Python frames each; real icons go 14 deep.
@@ -72,7 +71,7 @@ def sanitize(data: bytes, margin: float) -> Document:
     Raises:
         DocumentError: not an SVG, damaged, of no size, or over one of the limits.
     """
-    root = _parse(data)
+    root = tree.parse(data)
     window = viewport.of(root)
     canvas, frame = viewport.framed(window, margin)
     copier = _Copier()
@@ -83,35 +82,6 @@ def sanitize(data: bytes, margin: float) -> Document:
     cost.check(canvas)
     svg = etree.tostring(canvas, method="c14n")
     return Document(svg, tuple(sorted(copier.removed)), window.width, window.height)
-
-
-def _parse(data: bytes) -> Any:
-    """Parse without touching anything but `data`; return the root, an SVG element."""
-    if not data.strip():
-        raise DocumentError("the file is empty")
-    if len(data) > MAX_BYTES:
-        raise DocumentError(
-            f"the file has {len(data) / 2**20:.1f} MiB; the limit is {MAX_BYTES >> 20}"
-        )
-    parser = etree.XMLParser(
-        resolve_entities="internal",
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,  # keeps libxml2's own limits on entities, depth and text
-        remove_comments=True,
-        remove_pis=True,
-        strip_cdata=True,
-    )
-    try:
-        root = etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise DocumentError(f"not readable as XML: {reason[:200]}") from error
-    if _local(root) != "svg" or _namespace(root) not in {SVG, ""}:
-        raise DocumentError(f"not an SVG: the root element is <{_local(root)[:40]}>")
-    return root
 
 
 @dataclass
@@ -128,7 +98,7 @@ class _Copier:
         """Copy the children of `source` that draw, with theirs, under `target`."""
         if depth > MAX_DEPTH:
             raise DocumentError(f"its elements are nested more than {MAX_DEPTH} deep")
-        in_text = _local(target) in _TEXT
+        in_text = tree.local(target) in _TEXT
         if in_text:
             target.text = source.text
         last = None
@@ -141,11 +111,11 @@ class _Copier:
     def _chosen(self, source: Any) -> Iterator[Any]:
         """Yield the children to look at: of a <switch>, the first that can be drawn."""
         children = (child for child in source if self._is_wanted(child))
-        if _local(source) != "switch":
+        if tree.local(source) != "switch":
             yield from children
             return
         for child in children:
-            if _conditions_hold(child) and _local(child) != "foreignObject":
+            if _conditions_hold(child) and tree.local(child) != "foreignObject":
                 yield child
                 return
 
@@ -155,11 +125,11 @@ class _Copier:
             if isinstance(child, etree._Entity):
                 self.removed.add(f"entity {child.text[:40]}")
             return False
-        return _namespace(child) in {SVG, ""}
+        return tree.namespace(child) in {SVG, ""}
 
     def _copy(self, source: Any, parent: Any, depth: int) -> Any | None:
         """Copy one element and what is in it; return the copy, or None if it stays out."""
-        name = _local(source)
+        name = tree.local(source)
         if name not in _DRAWN:
             if name not in _SILENT:
                 self.removed.add(f"<{name[:40]}>")
@@ -237,7 +207,7 @@ class _Copier:
     def _inlined(self, source: Any, parent: Any, depth: int) -> Any | None:
         """Copy an SVG inside a data URL as a nested <svg>, under ids of its own."""
         try:
-            root = _parse(embedded.svg_bytes(_href(source)))
+            root = tree.parse(embedded.svg_bytes(_href(source)))
             if next(root.iter("{*}style"), None) is not None:
                 raise DocumentError("an SVG with a style sheet, which would leave it")
             window = viewport.of(root)
@@ -273,7 +243,7 @@ class _Copier:
 
 def _plain_name(name: str, parent: Any) -> str:
     """Return what a <switch>, once decided, and a link, no longer one, are to be."""
-    if name == "a" and _local(parent) in _TEXT:
+    if name == "a" and tree.local(parent) in _TEXT:
         return "tspan"
     return "g" if name in {"a", "switch"} else name
 
@@ -299,13 +269,3 @@ def _append_text(target: Any, last: Any | None, text: str) -> None:
 def _href(element: Any) -> str:
     """Return what an element refers to; SVG 2 puts href before xlink:href."""
     return str(element.get("href", element.get(_XLINK_HREF, ""))).strip()
-
-
-def _local(element: Any) -> str:
-    """Return an element's name without its namespace."""
-    return str(etree.QName(element).localname)
-
-
-def _namespace(element: Any) -> str:
-    """Return an element's namespace, "" for none."""
-    return etree.QName(element).namespace or ""

@@ -18,7 +18,7 @@ from typing import Any
 from PIL import Image
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import styles
+from bioicons_kit.svg import styles
 
 # Decoded, 4 bytes a pixel, this is 64 MB; the largest real picture has 5.7 million.
 MAX_PIXELS = 16_000_000

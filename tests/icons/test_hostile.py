@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import cost, document, raster
+from bioicons_kit.icons import document, raster
+from bioicons_kit.svg import cost
 
 SVG = "http://www.w3.org/2000/svg"
 # What one file may take, in seconds, on a slow machine: the limits are there to keep it so.

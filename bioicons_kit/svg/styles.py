@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|<!--|-->", re.DOTALL)
 _TOKEN = re.compile(r""""[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[(){};]|[^"'(){};]+""")
+_STRING = re.compile(r""""[^"]*"|'[^']*'""")
 _URL = re.compile(r"\burl\(", re.IGNORECASE)
 _LOCAL_URL = re.compile(r"""\burl\(\s*(["']?)#([^"'()\s]+)\1\s*\)""", re.IGNORECASE)
 _LOADS = re.compile(r"\\|\b(?:image|image-set|src|expression|element|cross-fade)\(", re.IGNORECASE)
@@ -77,7 +78,12 @@ def clean_declarations(text: str, without: Iterable[str] = ()) -> Cleaned:
     kept, removed = [], []
     for name, value in declarations(text):
         huge = name in _MEASURES and _HUGE.search(value) is not None
-        if huge or not is_local(value) or not re.fullmatch(r"[\w-]+", name):
+        if (
+            huge
+            or not is_local(value)
+            or not _is_closed(value)
+            or not re.fullmatch(r"[\w-]+", name)
+        ):
             removed.append(f"CSS {name[:40]}: {value[:60]}")
         elif name not in without:
             kept.append(f"{name}:{simplified(value)}")
@@ -122,6 +128,12 @@ def _rules(text: str) -> Iterator[Rule]:
             selectors, block = "", ""
     if depth:  # the sheet ends within a rule, which CSS closes
         yield Rule(selectors, block)
+
+
+def _is_closed(value: str) -> bool:
+    """Tell whether strings and parentheses end in `value`: what follows it stays outside."""
+    outside = _STRING.sub("", value)
+    return outside.count("(") == outside.count(")") and not set(outside) & set("\"'")
 
 
 def _split(text: str, ends: str) -> Iterator[tuple[str, str]]:

@@ -13,13 +13,11 @@ from typing import Any
 from lxml import etree
 
 from bioicons_kit.errors import DocumentError
+from bioicons_kit.svg.tree import SVG, XLINK
 
 # The side of the canvas. Renderers scale it; it only has to be a sane number for them,
 # whatever the original's units were.
 CANVAS = 1024
-
-SVG = "http://www.w3.org/2000/svg"
-XLINK = "http://www.w3.org/1999/xlink"
 
 # CSS pixels (1/96 in); an em is 16 px where no font size is set.
 _UNITS = {

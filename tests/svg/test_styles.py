@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bioicons_kit.icons import styles
+from bioicons_kit.svg import styles
 
 
 @pytest.mark.parametrize(

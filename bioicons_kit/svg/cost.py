@@ -14,10 +14,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from lxml import etree
-
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import styles
+from bioicons_kit.svg import styles
+from bioicons_kit.svg.tree import local
 
 # cairosvg draws some 6,000 elements a second; the largest real icon expands to 33,000.
 MAX_DRAWN_ELEMENTS = 150_000
@@ -81,7 +80,7 @@ def check(root: Any) -> Cost:
             on_path.discard(element)
             costs[element] = _within_limits(_sum(element, tree, costs))
         elif element in on_path:
-            raise DocumentError(f"<{_local(element)} id={element.get('id')!r}> refers to itself")
+            raise DocumentError(f"<{local(element)} id={element.get('id')!r}> refers to itself")
         elif element not in costs:
             on_path.add(element)
             stack.append((element, True))
@@ -112,10 +111,10 @@ class _Tree:
     def references(self, element: Any) -> list[_Reference]:
         """Return what an element draws besides itself and its children."""
         found = []
-        if _local(element) not in _FLAT:
+        if local(element) not in _FLAT:
             for name, identifier in self._named(element):
                 target = self._by_id.get(identifier)
-                if target is not None and _local(target) not in _FLAT:
+                if target is not None and local(target) not in _FLAT:
                     found.append(_Reference(target, self._times(name, element)))
         return found
 
@@ -131,7 +130,7 @@ class _Tree:
                 yield name, identifier
         if self._sheet:
             classes = [f".{name}" for name in element.get("class", "").split()]
-            for key in {*classes, f"#{element.get('id')}", _local(element), "*"}:
+            for key in {*classes, f"#{element.get('id')}", local(element), "*"}:
                 yield from self._sheet.get(key, ())
 
     def _times(self, name: str, element: Any) -> int:
@@ -160,7 +159,7 @@ def _sum(element: Any, tree: _Tree, costs: dict[Any, Cost]) -> Cost:
 
 def _own(element: Any) -> Cost:
     """Return what an element costs by itself."""
-    numbers = 0 if _local(element) == "style" else len(element.text or "") + len(element.tail or "")
+    numbers = 0 if local(element) == "style" else len(element.text or "") + len(element.tail or "")
     reach = 0.0
     for name, value in _properties(element):
         if name in _OUTLINES or name in _LENGTHS:
@@ -225,7 +224,7 @@ def _sheet_references(elements: list[Any]) -> dict[str, list[tuple[str, str]]]:
     """Map each class, id and name in a style sheet's selectors to what its rule refers to."""
     found: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for element in elements:
-        if _local(element) == "style":
+        if local(element) == "style":
             for rule in styles.rules(element.text or ""):
                 named = [
                     (name, identifier)
@@ -244,8 +243,3 @@ def _selector_keys(selectors: str) -> set[str]:
         parts = re.split(r"[\s>+~]+", selector.strip())
         keys.update(re.findall(r"[.#]?[\w-]+", re.sub(r"\[[^][]*\]|:.*", "", parts[-1])) or ["*"])
     return keys
-
-
-def _local(element: Any) -> str:
-    """Return an element's name without its namespace."""
-    return str(etree.QName(element).localname)

@@ -1,0 +1,1 @@
+"""SVG documents: safe parsing, styles, geometry, simplification, tracing. No torch, no icons."""
