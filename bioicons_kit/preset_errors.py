@@ -9,7 +9,7 @@ import datetime
 import difflib
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -203,6 +203,13 @@ def table_class(cls: type[Table], key: str) -> type[Table] | None:
 
 def _homes(key: str) -> list[str]:
     """Return the names of the tables that have `key`."""
-    places: list[Place] = [(name,) for name in Tables.model_fields]
-    places.append(("dataset", "buckets"))
-    return [_brackets(place) for place in places if key in _class_at(place).model_fields]
+    return [_brackets(place) for place, cls in _all_tables(Tables, ()) if key in cls.model_fields]
+
+
+def _all_tables(cls: type[Table], place: Place) -> Iterator[tuple[Place, type[Table]]]:
+    """Yield the place and class of every table below `cls`, outer ones first."""
+    inner = [((*place, key), table_class(cls, key)) for key in cls.model_fields]
+    found = [(where, below) for where, below in inner if below is not None]
+    yield from found
+    for where, below in found:
+        yield from _all_tables(below, where)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,16 @@ from bioicons_kit.errors import PresetError
 from bioicons_kit.preset import SHIPPED, STARTER, Preset, Tables, is_hub_id, is_plain
 from bioicons_kit.preset_errors import Problem, nearest, problems, quote, show
 
-_PATHS = {"model": "path", "dataset": "root", "cache": "root", "output": "root"}
+# Keys whose value is a path; "*" stands for every entry of a list.
+_PATHS = (
+    ("model", "path"),
+    ("dataset", "root"),
+    ("dataset", "captions"),
+    ("dataset", "buckets", "*", "root"),
+    ("cache", "root"),
+    ("output", "root"),
+)
+# Values of those keys that are names, not paths.
 _KEYWORDS = {("model", STARTER), ("dataset", SHIPPED)}
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _NO_PRESETS = {"pyproject.toml"}  # TOML of other kinds that lies about in working directories
@@ -210,17 +219,39 @@ def _from_here(override: Override) -> object:
 
 def _resolve(tables: dict[str, Any], base: Path) -> None:
     """Make the paths in `tables` absolute, in place; what is no usable path is left alone."""
-    for name, key in _PATHS.items():
-        table = tables.get(name)
-        value = table.get(key) if isinstance(table, dict) else None
-        if table is None or not isinstance(value, str) or not is_plain(value):
-            continue  # the check of the values will explain
-        # Unlike Path.expanduser, this leaves an unknown user's ~name as it is.
-        expanded = os.path.expanduser(value)  # noqa: PTH111
-        folder = Path(os.path.realpath(base / expanded))
-        hub = name == "model" and is_hub_id(value) and not folder.is_dir()
-        if (name, value) not in _KEYWORDS and not hub:
-            table[key] = str(folder)
+    for keys in _PATHS:
+        for table in _tables_at(tables, keys[:-1]):
+            value = table.get(keys[-1])
+            if not isinstance(value, str) or not is_plain(value):
+                continue  # the check of the values will explain
+            if (keys[0], value) not in _KEYWORDS and not _is_hub(keys[0], table, value, base):
+                table[keys[-1]] = str(_absolute(value, base))
+
+
+def _tables_at(node: object, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the tables at the place that `keys` name."""
+    if not keys:
+        if isinstance(node, dict):
+            yield node
+    elif keys[0] == "*":
+        entries = node.values() if isinstance(node, dict) else node  # --set counts them by keys
+        for entry in entries if isinstance(entries, Iterable) else ():
+            yield from _tables_at(entry, keys[1:])
+    elif isinstance(node, dict):
+        yield from _tables_at(node.get(keys[0]), keys[1:])
+
+
+def _is_hub(name: str, table: Mapping[str, Any], value: str, base: Path) -> bool:
+    """Tell whether a path's value is a hub id instead."""
+    if name == "model":
+        return is_hub_id(value) and not _absolute(value, base).is_dir()
+    return table.get("source") == "hub"
+
+
+def _absolute(value: str, base: Path) -> Path:
+    """Return a path as it is seen from `base`."""
+    # Unlike Path.expanduser, this leaves an unknown user's ~name as it is.
+    return Path(os.path.realpath(base / os.path.expanduser(value)))  # noqa: PTH111
 
 
 def _fill_in(tables: dict[str, Any], path: Path) -> None:

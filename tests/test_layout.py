@@ -43,7 +43,7 @@ MAY_IMPORT["train"] = MAY_IMPORT["sample"] | {"sample"}
 MAY_IMPORT["tools"] = MAY_IMPORT["train"] | {"train"}
 
 LONGEST = 350  # lines: what a reader takes in at one sitting
-LONGER = {f"{PACKAGE}.preset": 400}  # descriptions of every option a user has
+LONGER: dict[str, int] = {}
 
 TORCH = {"torch", "safetensors", "accelerate", "peft", "optimum", "diffusers", "transformers"}
 WITHOUT_TORCH = PLAIN | {"icons", "svg"}

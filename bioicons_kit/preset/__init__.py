@@ -1,0 +1,111 @@
+"""What a preset says: frozen, checked values, one class a table of the TOML file.
+
+Every field's description states its meaning and unit; editors show it, because
+`presets/preset.schema.json` is generated from these classes. Reading files, `--set` and
+error messages are in `preset_file`. Whether folders, models and icons exist is not asked
+here, but where they are opened.
+"""
+
+import re
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from bioicons_kit.preset.dataset import Augment, Bucket, Dataset, HeldOut, Policy
+from bioicons_kit.preset.sources import Captioner, Hub, Quality
+from bioicons_kit.preset.training import Lora, Memory, Model, Sample, Train
+from bioicons_kit.preset.values import (
+    RANDOM,
+    SHIPPED,
+    STARTER,
+    Plain,
+    Table,
+    is_hub_id,
+    is_plain,
+    refuse,
+)
+
+__all__ = [
+    "RANDOM",
+    "SHIPPED",
+    "STARTER",
+    "Augment",
+    "Bucket",
+    "Cache",
+    "Captioner",
+    "Dataset",
+    "HeldOut",
+    "Hub",
+    "Lora",
+    "Memory",
+    "Model",
+    "Output",
+    "Policy",
+    "Preset",
+    "Quality",
+    "Sample",
+    "Table",
+    "Tables",
+    "Train",
+    "is_hub_id",
+    "is_plain",
+]
+
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
+
+
+class Cache(Table):
+    """Where encoded pictures and captions are kept between runs."""
+
+    root: Plain = Field(
+        "cache",
+        description="Folder of the cache. Relative folders start at the preset; if absent, it is "
+        "cache in the working directory. Safe to delete.",
+    )
+    dtype: Literal["bf16", "fp32"] = Field(
+        "bf16", description="Number format of the entries; fp32 takes twice the disk space."
+    )
+
+
+class Output(Table):
+    """Where a run leaves its files."""
+
+    root: Plain = Field(
+        "runs",
+        description="Folder of all runs. Relative folders start at the preset; if absent, it is "
+        "runs in the working directory.",
+    )
+    name: str | None = Field(
+        None,
+        max_length=100,
+        description="Folder of this run under root: letters, digits, '.', '_' and '-'; the "
+        "preset's file name without .toml if absent.",
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _folder_name(cls, value: str | None) -> str | None:
+        if value is not None and not _FOLDER_NAME.fullmatch(value):
+            raise refuse(
+                "must be a plain folder name: letters, digits, '.', '_' and '-', and no '.' first"
+            )
+        return value
+
+
+class Tables(Table):
+    """The tables a preset's file may hold."""
+
+    model: Model = Field(description="The diffusion model that is fine-tuned.")
+    dataset: Dataset = Field(description="The icons to learn from.")
+    cache: Cache = Field(default_factory=Cache, description="Where encodings are kept.")
+    lora: Lora = Field(default_factory=Lora, description="The adapter that is trained.")
+    memory: Memory = Field(default_factory=Memory, description="Memory against time.")
+    train: Train = Field(default_factory=Train, description="The optimization.")
+    sample: Sample = Field(default_factory=Sample, description="The test pictures.")
+    output: Output = Field(default_factory=Output, description="Where a run leaves its files.")
+
+
+class Preset(Tables):
+    """A whole preset, named after its file or after `output.name`."""
+
+    name: str = Field(description="What the run is called.")
