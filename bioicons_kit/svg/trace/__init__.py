@@ -1,0 +1,1 @@
+"""Pictures -> icons: palette, regions, layers, outlines, shapes. Start reading at `tracer`."""
