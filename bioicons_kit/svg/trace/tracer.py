@@ -64,10 +64,13 @@ def trace(pixels: NDArray[np.uint8], settings: Settings | None = None) -> Traced
     scale = max(width, height) / _SCALE
     tolerance = _COARSE * (_FINE / _COARSE) ** settings.detail * max(1.0, scale)
     slack = palette.noise_level(pixels)
+    limit = settings.colors
+    if limit is not None and settings.background == "auto":
+        limit += 1  # the background's, which is left out
     speck = _SPECK * 4 ** (1 - 2 * settings.detail) * scale * scale
     least = round(max(4, speck) * (1 + 2 * slack))
-    paints, start = palette.start(pixels, slack, least, settings.colors)
-    found = regions.regions(pixels, paints, start, slack, settings.colors)
+    paints, start = palette.start(pixels, slack, least, limit)
+    found = regions.regions(pixels, paints, start, slack, limit)
     found = regions.without_specks(found, start.inside, least)
     behind = np.zeros(found.first.shape, dtype=bool)
     if settings.background == "auto":
