@@ -7,6 +7,7 @@
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -42,8 +43,29 @@ class Parser(argparse.ArgumentParser):
         )
 
 
+def positive(text: str) -> int:
+    """Return a command line's whole number above zero."""
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Return a command line's share, above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share above 0 and at most 1")
+    return value
+
+
 def run(main: Callable[[Sequence[str]], None]) -> NoReturn:
     """Run `main` on the command line's arguments and exit with the status it earned."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that this console cannot show: \u0414
+            stream.reconfigure(errors="backslashreplace")
     try:
         main(sys.argv[1:])
     except KitError as error:

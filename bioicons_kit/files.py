@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from bioicons_kit.errors import StorageError
 
@@ -34,13 +35,14 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     if error.errno in _NO_ROOM:
         return StorageError(
             f"{path}: no room to write it ({error.strerror}); free some disk space or "
-            "choose other folders with cache.root and output.root, then run again"
+            "choose another folder (cache.root, output.root, or --out), then run again"
         )
     return StorageError(f"{path}: cannot be written ({error.strerror or error})")
 
 
-def write_bytes(path: Path, data: bytes) -> Path:
-    """Write `data` to `path` atomically, making its folder; return `path`.
+@contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write that becomes `path`, its folder made, if the block succeeds.
 
     Raises:
         StorageError: no room or no permission; whatever stood at `path` is untouched.
@@ -50,7 +52,7 @@ def write_bytes(path: Path, data: bytes) -> Path:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             Path(name).chmod(0o666 & ~_umask())  # mkstemp makes files only their owner can read
@@ -58,6 +60,16 @@ def write_bytes(path: Path, data: bytes) -> Path:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def write_bytes(path: Path, data: bytes) -> Path:
+    """Write `data` to `path` atomically, making its folder; return `path`.
+
+    Raises:
+        StorageError: no room or no permission; whatever stood at `path` is untouched.
+    """
+    with atomic_file(path) as file:
+        file.write(data)
     return path
 
 

@@ -95,7 +95,7 @@ def restore(denoiser: Any, layers: Mapping[str, Layer], source: Path) -> None:
         source: the file they came from, for error messages.
 
     Raises:
-        LoraError: a layer's module is not in the model, or has other widths.
+        LoraError: a layer's module is not in the model, has other widths, or DoRA.
     """
     from peft import LoraConfig
 
@@ -103,6 +103,11 @@ def restore(denoiser: Any, layers: Mapping[str, Layer], source: Path) -> None:
     for name, layer in layers.items():
         if name not in linears:
             raise LoraError(f"{source}: its module '{name}' is not in this model")
+        if layer.dora is not None:
+            raise LoraError(
+                f"{source}: module '{name}' has a DoRA scale, which is not attached here; "
+                "merge it into the model with tools/merge_lora.py --base"
+            )
         wanted = (linears[name].in_features, linears[name].out_features)
         if (layer.down.shape[1], layer.up.shape[0]) != wanted:
             raise LoraError(

@@ -1,50 +1,148 @@
-"""LoRA files: modules' low-rank updates <-> safetensors in the diffusers/PEFT layout.
+"""LoRA files in every layout people have <-> layers by diffusers' module names.
 
-A module's update is `scale * up @ down` with `scale = alpha / rank`. The diffusers layout
-names `PREFIX.MODULE.lora_A.weight` (down, `[rank, in]`) and `lora_B.weight` (up,
-`[out, rank]`) and has no place for alpha but the header's metadata, which most tools drop;
-without it alpha counts as the rank. So alpha is folded into `up` when writing, and the
-file means the same to every reader.
+    diffusers   PREFIX.MODULE.lora_A.weight (down), .lora_B.weight (up); alpha, if anywhere,
+                in the header (`lora_adapter_metadata`), or in `.alpha` tensors
+    kohya       lora_unet_MODULE_WITH_UNDERSCORES.lora_down.weight, .lora_up.weight, .alpha
+    bfl         double_blocks.0.img_attn.qkv.lora_A.weight, with or without diffusion_model.
+    xlabs       double_blocks.0.processor.qkv_lora1.down.weight
+
+All are read; "diffusers", "kohya" and "bfl" are written. Most readers drop the header's
+alpha and then count it as the rank, so in diffusers' layout and BFL's alpha is folded into
+`up`, and the file means the same to every reader.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bioicons_kit import tensors
-from bioicons_kit.errors import LoraError
+from bioicons_kit import tensor_stream, tensors
+from bioicons_kit.errors import DamagedFileError, LoraError
+from bioicons_kit.lora import fuse, layouts, names, pairs
+from bioicons_kit.lora.layer import Layer
+from bioicons_kit.lora.metadata import carried
+from bioicons_kit.tensor_stream import Slot, Source
 
-_ADAPTER_METADATA = "lora_adapter_metadata"  # diffusers' name for it
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
+__all__ = ["LAYOUTS", "Layer", "Lora", "read", "read_diffusers", "write", "write_diffusers"]
+
+LAYOUTS = tuple(layouts.KEYS)
+_NAMES_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Layer:
-    """One module's update: `alpha / rank * up @ down`.
+class Lora:
+    """A LoRA file's content.
 
     Attributes:
-        down: `[rank, in_features]`.
-        up: `[out_features, rank]`.
-        alpha: the numerator of the scale.
+        path: where it came from.
+        layouts: the ways of naming its keys follow, the commonest first.
+        layers: by "component.module", in diffusers' names.
+        metadata: of the header.
+        unmatched: keys that were left out, being no part of a known module's LoRA.
     """
 
-    down: Tensor
-    up: Tensor
-    alpha: float
+    path: Path
+    layouts: tuple[str, ...]
+    layers: Mapping[str, Layer]
+    metadata: Mapping[str, str]
+    unmatched: tuple[str, ...] = ()
 
-    @property
-    def rank(self) -> int:
-        """Width of the bottleneck."""
-        return self.down.shape[0]
+    def of(self, component: str) -> dict[str, Layer]:
+        """Return the layers of one component ("transformer", "unet", ...), by module name."""
+        start = f"{component}."
+        return {
+            name.removeprefix(start): layer
+            for name, layer in self.layers.items()
+            if name.startswith(start)
+        }
 
-    @property
-    def scale(self) -> float:
-        """What the product is multiplied by."""
-        return self.alpha / self.rank
+
+def read(path: Path, ignore_unmatched: bool = False) -> Lora:
+    """Read a LoRA of any known layout for FLUX.1 or SD1.
+
+    Args:
+        path: the file.
+        ignore_unmatched: whether to go on without the keys that belong to no known module.
+
+    Raises:
+        DamagedFileError: not a readable safetensors file.
+        LoraError: no LoRA, keys of no known module, or tensors that do not fit together.
+    """
+    source = Source(path)
+    modules, unknown = pairs.grouped(source.entries)
+    _require_some(source, modules)
+    places = {name: names.resolve(name) for name in modules}
+    unknown += [k for n, place in places.items() if place is None for k in modules[n].values()]
+    if unknown and not ignore_unmatched:
+        raise LoraError(
+            f"{path}: {len(unknown)} key(s) belong to no module known of FLUX.1 or SD1: "
+            f"{listed(unknown)}; --ignore-unmatched goes on without them"
+        )
+    settings = pairs.header_alphas(source)
+    layers: dict[str, Layer] = {}
+    seen: Counter[str] = Counter()
+    for name, place in places.items():
+        if place is None:
+            continue
+        seen[place.layout] += 1
+        for full, layer in _placed(source, name, place, modules[name], settings).items():
+            if full in layers:
+                raise LoraError(f"{path}: module '{full}' is in it twice, under different names")
+            layers[full] = layer
+    if not layers:
+        raise LoraError(f"{path}: none of its {len(modules)} modules is known of FLUX.1 or SD1")
+    order = tuple(layout for layout, _ in seen.most_common())
+    return Lora(path, order, layers, source.metadata, tuple(unknown))
+
+
+def write(
+    path: Path,
+    layers: Mapping[str, Layer],
+    layout: str,
+    metadata: Mapping[str, str],
+    dtype: torch.dtype = torch.float32,
+) -> Path:
+    """Write a LoRA; return `path`.
+
+    Args:
+        path: where to.
+        layers: by "component.module", in diffusers' names.
+        layout: one of `LAYOUTS`.
+        metadata: of the header. What describes the tensors is made anew: ranks, alphas
+            and the hash of the data.
+        dtype: of the tensors.
+
+    Raises:
+        LoraError: the layout cannot say it, or a value does not fit `dtype`; nothing is written.
+        StorageError: no room or no permission.
+    """
+    try:
+        content = layouts.KEYS[layout](layers)
+    except LoraError as error:
+        raise LoraError(f"{path}: not written in {layout}'s layout: {error}") from error
+    stored = {
+        key: tensor if key.endswith(".alpha") else tensor.to(dtype).contiguous()
+        for key, tensor in content.items()
+    }
+    _require_finite(path, stored)
+    plan = {key: Slot(tensor.dtype, tuple(tensor.shape)) for key, tensor in stored.items()}
+    digest = hashlib.sha256()
+    for key in tensor_stream.ordered(plan):
+        digest.update(tensor_stream.tensor_bytes(stored[key]))
+    header = {
+        "format": "pt",
+        **carried(metadata),
+        **layouts.described(content),
+        "modelspec.hash_sha256": f"0x{digest.hexdigest()}",
+    }
+    tensor_stream.write(path, plan, header, stored.__getitem__)
+    if Source(path).data_sha256() != digest.hexdigest():
+        raise DamagedFileError(f"{path}: what is on the disk is not what was written; a bad disk?")
+    return path
 
 
 def write_diffusers(
@@ -62,20 +160,16 @@ def write_diffusers(
         LoraError: a layer holds values that are no finite numbers; nothing is written.
         StorageError: no room or no permission.
     """
-    content: dict[str, Tensor] = {}
-    for name, layer in layers.items():
-        content[f"{prefix}.{name}{_DOWN}"] = layer.down
-        content[f"{prefix}.{name}{_UP}"] = layer.up * layer.scale
-    bad = [name for name, tensor in content.items() if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        raise LoraError(f"{path}: not written, '{bad[0]}' holds values that are no finite numbers")
+    content = layouts.diffusers({f"{prefix}.{name}": layer for name, layer in layers.items()})
+    _require_finite(path, content)
     return tensors.write(path, content, {"format": "pt", **metadata})
 
 
 def read_diffusers(path: Path, prefix: str) -> tuple[dict[str, Layer], dict[str, str]]:
-    """Read a LoRA in diffusers' layout: the layers and the metadata.
+    """Read a LoRA in diffusers' layout, for a model with any modules: layers and metadata.
 
-    Alpha is the rank, unless diffusers' own entry in the header says otherwise.
+    Alpha is the rank, unless an alpha tensor or diffusers' own entry in the header says
+    otherwise.
 
     Raises:
         DamagedFileError: not a readable safetensors file.
@@ -83,57 +177,70 @@ def read_diffusers(path: Path, prefix: str) -> tuple[dict[str, Layer], dict[str,
     """
     if not path.is_file():
         raise LoraError(f"{path}: no such LoRA file")
-    content, metadata = tensors.read(path)
+    source = Source(path)
+    modules, unknown = pairs.grouped(source.entries)
     start = f"{prefix}."
-    unknown = [k for k in content if not k.startswith(start) or not k.endswith((_DOWN, _UP))]
-    if unknown or not content:
+    unknown += [
+        key
+        for roles in modules.values()
+        for key in roles.values()
+        if not key.startswith(start) or ".lora_down." in key
+    ]
+    if unknown or not modules:
         seen = f"its key '{unknown[0]}' is not of it" if unknown else "it holds no tensors"
-        raise LoraError(f"{path}: not a LoRA in diffusers' layout for '{prefix}': {seen}")
-    names = dict.fromkeys(k.removeprefix(start).rpartition(".lora_")[0] for k in content)
+        raise LoraError(
+            f"{path}: not a LoRA in diffusers' layout for '{prefix}': {seen}; "
+            "tools/convert_lora.py makes one of other LoRAs"
+        )
+    options = pairs.header_alphas(source).get(prefix, {})
     layers = {}
-    for name in names:
-        down, up = content.get(f"{start}{name}{_DOWN}"), content.get(f"{start}{name}{_UP}")
-        if down is None or up is None:
-            raise LoraError(f"{path}: module '{name}' has only one of its two matrices")
-        layers[name] = _checked(path, name, down, up)
-    alpha = _header_alpha(path, metadata, prefix)
-    if alpha is not None:
-        layers = {name: replace(layer, alpha=alpha) for name, layer in layers.items()}
-    return layers, metadata
+    for full, roles in modules.items():
+        name = full.removeprefix(start)
+        layers[name] = pairs.layer(source, name, roles, options)
+    return layers, dict(source.metadata)
 
 
-def _header_alpha(path: Path, metadata: Mapping[str, str], prefix: str) -> float | None:
-    """Return the alpha that diffusers wrote into the header, None where it wrote none.
+def listed(found: Iterable[str]) -> str:
+    """Return names for an error message: the first few, and how many more there are."""
+    everything = list(found)
+    shown = ", ".join(f"'{name}'" for name in everything[:_NAMES_SHOWN])
+    more = len(everything) - _NAMES_SHOWN
+    return shown + (f" and {more} more" if more > 0 else "")
 
-    Raises:
-        LoraError: the entry cannot be read, or gives modules alphas of their own.
-    """
-    entry = metadata.get(_ADAPTER_METADATA)
-    if entry is None:
-        return None
+
+def _require_some(source: Source, modules: Mapping[str, pairs.Roles]) -> None:
+    """Refuse a file without any LoRA tensors, before anything of it is read."""
+    if modules:
+        return
+    seen = f"its first key is '{next(iter(source.entries))}'" if source.entries else "it is empty"
+    raise LoraError(f"{source.path}: not a LoRA: {seen}")
+
+
+def _placed(
+    source: Source,
+    name: str,
+    place: names.Place,
+    roles: pairs.Roles,
+    settings: Mapping[str, Mapping[str, object]],
+) -> dict[str, Layer]:
+    """Return the layers that one stored module holds, by full name."""
+    layer = pairs.layer(source, place.modules[0], roles, settings.get(place.component, {}))
     try:
-        settings = json.loads(entry)
-        alpha = settings.get(f"{prefix}.lora_alpha")
-        own = settings.get(f"{prefix}.alpha_pattern") or settings.get(f"{prefix}.use_rslora")
-        value = None if alpha is None else float(alpha)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise LoraError(f"{path}: its header's {_ADAPTER_METADATA} is unreadable") from error
-    if own or (value is not None and not 0 < value < float("inf")):
-        raise LoraError(
-            f"{path}: its header's {_ADAPTER_METADATA} scales modules in a way that is not read "
-            "here (alpha_pattern, use_rslora, or an alpha that is no positive number)"
-        )
-    return value
+        if place.swapped:
+            layer = fuse.swap_halves(layer)
+        rows = fuse.widths(len(place.modules), layer.up.shape[0], layer.down.shape[1])
+        parts = fuse.split(layer, rows)
+    except LoraError as error:
+        raise LoraError(f"{source.path}: module '{name}': {error}") from error
+    return {
+        f"{place.component}.{module}": part
+        for module, part in zip(place.modules, parts, strict=True)
+        if part is not None
+    }
 
 
-def _checked(path: Path, name: str, down: Tensor, up: Tensor) -> Layer:
-    """Return the layer of two matrices that fit each other and hold numbers."""
-    if down.ndim != 2 or up.ndim != 2 or down.shape[0] != up.shape[1] or down.numel() == 0:
-        raise LoraError(
-            f"{path}: module '{name}': shapes {list(down.shape)} and {list(up.shape)} "
-            "are no rank x in and out x rank"
-        )
-    down, up = down.to(torch.float32), up.to(torch.float32)
-    if not bool(torch.isfinite(down).all() and torch.isfinite(up).all()):
-        raise LoraError(f"{path}: module '{name}' holds values that are no finite numbers")
-    return Layer(down, up, float(down.shape[0]))
+def _require_finite(path: Path, content: Mapping[str, Tensor]) -> None:
+    """Refuse to write values that are no finite numbers (in float16, also too large ones)."""
+    bad = [name for name, tensor in content.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        raise LoraError(f"{path}: not written, '{bad[0]}' holds values that are no finite numbers")

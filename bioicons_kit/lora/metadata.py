@@ -14,6 +14,17 @@ from typing import Any
 from bioicons_kit import __version__
 from bioicons_kit.preset import Model, Preset
 
+# What describes a file's tensors: wrong as soon as these are others.
+_OF_THE_TENSORS = (
+    "format",
+    "lora_adapter_metadata",
+    "modelspec.hash_sha256",
+    "ss_network_alpha",
+    "ss_network_dim",
+    "sshs_legacy_hash",
+    "sshs_model_hash",
+)
+
 
 def header(
     preset: Preset,
@@ -57,6 +68,11 @@ def header(
             sorted({str(record["author"]) for record in records}), ensure_ascii=False
         ),
     }
+
+
+def carried(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a LoRA's header stays true when its tensors are written anew."""
+    return {key: value for key, value in metadata.items() if key not in _OF_THE_TENSORS}
 
 
 def _base_model(model: Model) -> str:

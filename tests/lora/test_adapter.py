@@ -284,6 +284,14 @@ def test_a_layer_for_a_module_that_is_not_there_is_refused_by_name(
     assert torch.equal(losses(family, denoiser), before)
 
 
+def test_a_dora_layer_is_refused_and_not_attached_without_it(family: Family, denoiser: Any) -> None:
+    name = "transformer_blocks.0.attn.to_q"
+    update = Layer(torch.ones(2, 192), torch.ones(192, 2), 2.0, torch.ones(192, 1))
+    with pytest.raises(LoraError, match=r"'transformer_blocks\.0\.attn\.to_q' has a DoRA scale"):
+        adapter.restore(denoiser, {name: update}, SOURCE)
+    assert not adapter.extract(denoiser)
+
+
 def test_the_base_stays_quantized_below_the_adapter(family: Family, denoiser: Any) -> None:
     attached(family, denoiser, "attention")
     for name in adapter.extract(denoiser):
