@@ -69,7 +69,7 @@ def _is_echo(detail: ErrorDetails) -> bool:
 
 def _places(detail: ErrorDetails) -> tuple[Place, ...]:
     keys = detail.get("ctx", {}).get("keys", ())
-    return tuple((*detail["loc"], key) for key in keys) or (detail["loc"],)
+    return tuple((*detail["loc"], *key.split(".")) for key in keys) or (detail["loc"],)
 
 
 def _text(detail: ErrorDetails) -> str:
@@ -80,10 +80,13 @@ def _text(detail: ErrorDetails) -> str:
         return _missing(loc)
     table, rest = _split(loc)
     must = _requirement(detail)
+    if not loc:  # of several tables: the text names them
+        return must
     if not rest:
         return f"{_brackets(table)}: {must}"
     key = str(rest[0]) + "".join(f"[{index}]" for index in rest[1:])
-    if isinstance(value, dict | list | tuple):
+    is_shown = detail["type"] == "refused" and not isinstance(value, dict)
+    if isinstance(value, dict | list | tuple) and not is_shown:
         kind = "a table" if isinstance(value, dict) else "a list" if value else "an empty list"
         return f"{_brackets(table)}: {key} {must}, not {kind}"
     return f"{_brackets(table)}: {key} = {show(value)} {must}"

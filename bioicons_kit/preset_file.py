@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +28,10 @@ from bioicons_kit.preset_errors import Problem, nearest, problems, quote, show
 # Keys whose value is a path; "*" stands for every entry of a list.
 _PATHS = (
     ("model", "path"),
+    ("model", "components"),
     ("dataset", "root"),
     ("dataset", "captions"),
+    ("dataset", "mask", "folder"),
     ("dataset", "buckets", "*", "root"),
     ("cache", "root"),
     ("output", "root"),
@@ -219,12 +221,16 @@ def _from_here(override: Override) -> object:
 
 def _resolve(tables: dict[str, Any], base: Path) -> None:
     """Make the paths in `tables` absolute, in place; what is no usable path is left alone."""
+    source = next((each.get("source") for each in _tables_at(tables, ("dataset",))), None)
     for keys in _PATHS:
         for table in _tables_at(tables, keys[:-1]):
             value = table.get(keys[-1])
             if not isinstance(value, str) or not is_plain(value):
                 continue  # the check of the values will explain
-            if (keys[0], value) not in _KEYWORDS and not _is_hub(keys[0], table, value, base):
+            may_be_id = keys[0] == "model" or (
+                keys[-1] == "root" and table.get("source", source) == "hub"
+            )
+            if (keys[0], value) not in _KEYWORDS and not (may_be_id and _is_hub(value, base)):
                 table[keys[-1]] = str(_absolute(value, base))
 
 
@@ -241,11 +247,9 @@ def _tables_at(node: object, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
         yield from _tables_at(node.get(keys[0]), keys[1:])
 
 
-def _is_hub(name: str, table: Mapping[str, Any], value: str, base: Path) -> bool:
-    """Tell whether a path's value is a hub id instead."""
-    if name == "model":
-        return is_hub_id(value) and not _absolute(value, base).is_dir()
-    return table.get("source") == "hub"
+def _is_hub(value: str, base: Path) -> bool:
+    """Tell whether a value that may be a path or a hub id is the latter."""
+    return is_hub_id(value) and not _absolute(value, base).is_dir()
 
 
 def _absolute(value: str, base: Path) -> Path:

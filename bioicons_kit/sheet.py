@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from bioicons_kit.files import write_bytes
 
+PROMPT = "prompt"  # the PNG text in which pictures keep what was asked for
 _GAP = 12
 _INK, _PAPER, _FRAME = "#1f2a44", "#ffffff", "#d5d9e2"
 _FONT_PX = 15
@@ -58,14 +60,16 @@ def grid(
     return sheet
 
 
-def write_png(path: Path, picture: Image.Image) -> Path:
-    """Write a picture as PNG, atomically; return `path`.
+def write_png(path: Path, picture: Image.Image, prompt: str = "") -> Path:
+    """Write a picture as PNG, atomically, with the prompt it was drawn for; return `path`.
 
     Raises:
         StorageError: no room or no permission.
     """
-    data = io.BytesIO()
-    picture.save(data, "PNG")
+    data, info = io.BytesIO(), PngInfo()
+    if prompt:
+        info.add_itxt(PROMPT, prompt)
+    picture.save(data, "PNG", pnginfo=info)
     return write_bytes(path, data.getvalue())
 
 

@@ -16,12 +16,12 @@ from PIL import Image
 from bioicons_kit import files
 from bioicons_kit.errors import DocumentError, KitError
 from bioicons_kit.icons import picture
+from bioicons_kit.sheet import PROMPT
 from bioicons_kit.svg import tree
 from bioicons_kit.svg.credit import Credit, written
 from bioicons_kit.svg.trace import drawing, tracer
 from bioicons_kit.svg.trace.settings import Settings
 
-PROMPT = "prompt"  # the PNG text in which samples keep what was asked for
 _LONGEST_PROMPT = 2000  # characters
 _LEAST_SIDE = 16
 

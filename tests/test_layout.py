@@ -18,8 +18,8 @@ PACKAGE = "bioicons_kit"
 # A room that is not listed has no place yet: give it one here and in ARCHITECTURE.md.
 ROOT = {"__init__"}  # the version
 PRESET = {"preset", "preset_errors", "preset_file"}
-PLAIN = {"errors", "files", "console", "cli", *PRESET} | ROOT  # foundations without torch
-FOUNDATION = PLAIN | {"tensors"}
+PLAIN = {"errors", "files", "console", "cli", "names_flux", *PRESET} | ROOT  # without torch
+FOUNDATION = PLAIN | {"tensors", "tensor_stream"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "errors": set(),
@@ -29,7 +29,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "preset": {"errors"},
     "preset_errors": {"errors", "preset"},
     "preset_file": {"errors", "files", "preset", "preset_errors"},
+    "names_flux": set(),
     "tensors": {"errors", "files"},
+    "tensor_stream": {"errors", "files", "tensors"},
     "svg": PLAIN,
     "icons": PLAIN | {"svg"},
     "memory": FOUNDATION,
@@ -37,7 +39,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": FOUNDATION | {"memory", "families", "icons"},
     "lora": FOUNDATION,
     "sheet": FOUNDATION,
-    "sample": FOUNDATION | {"memory", "families", "icons", "data", "lora", "sheet"},
+    "vectorize": PLAIN | {"svg", "icons", "sheet"},
+    "sample": FOUNDATION
+    | {"memory", "families", "svg", "icons", "data", "lora", "sheet", "vectorize"},
 }
 MAY_IMPORT["train"] = MAY_IMPORT["sample"] | {"sample"}
 MAY_IMPORT["tools"] = MAY_IMPORT["train"] | {"train"}

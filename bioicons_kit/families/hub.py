@@ -1,7 +1,7 @@
-"""A model's name -> a diffusers folder on disk, or a reason and a way out.
+"""A model's name -> a folder on disk, or a reason and a way out.
 
-Only the files of a diffusers layout are fetched: FLUX.1-dev's repository also holds the
-same weights once more as a single 24 GB file.
+Of a diffusers model only the files of that layout are fetched: FLUX.1-dev's repository also
+holds the same weights once more as a single 24 GB file.
 """
 
 import json
@@ -11,14 +11,19 @@ from pathlib import Path
 from bioicons_kit.errors import ModelError, StorageError
 from bioicons_kit.preset import Model
 
+_LARGEST = 2**20  # bytes; a model's config has a thousand or two
 
-def find(model: Model, pipeline: str, parts: Sequence[str] = ()) -> Path:
+
+def find(
+    model: Model, pipeline: str, parts: Sequence[str] = (), setting: str = "model.path"
+) -> Path:
     """Return the diffusers folder of `model`, fetched from the hub where it is a hub id.
 
     Args:
         model: the preset's `[model]` section; its path is a folder or "owner/name".
         pipeline: the pipeline class that `model_index.json` has to name.
-        parts: the component folders it has to have.
+        parts: the component folders it has to have; only these are fetched.
+        setting: the preset's key that names it, for errors.
 
     Raises:
         ModelError: no such folder, not a diffusers folder, another family, or the hub
@@ -28,25 +33,38 @@ def find(model: Model, pipeline: str, parts: Sequence[str] = ()) -> Path:
     if not folder.is_dir():
         if not model.is_hub:
             raise ModelError(
-                f"{model.path}: no such model folder; model.path is a diffusers folder, "
+                f"{model.path}: no such model folder; {setting} is a diffusers folder, "
                 'a hub id such as "black-forest-labs/FLUX.1-dev", or "starter"'
             )
-        folder = _fetch(model)
-    _check(folder, pipeline, parts)
+        # "*/*" leaves out files in the repository's root other than the named one
+        wanted = [f"{part}/*" for part in parts] or ["*/*"]
+        folder = fetch(model.path, model.revision, ("model_index.json", *wanted), setting)
+    _check(folder, pipeline, parts, setting)
     return folder
 
 
-def _fetch(model: Model) -> Path:
-    """Return the hub snapshot of `model`, downloading what is not there yet."""
+def fetch(
+    name: str, revision: str | None, patterns: Sequence[str], setting: str = "model.path"
+) -> Path:
+    """Return a model's snapshot of the hub, downloading what is not there yet.
+
+    Args:
+        name: "owner/name".
+        revision: branch, tag or commit; the default branch if None.
+        patterns: of the files that are needed.
+        setting: the preset's key that names it, for errors.
+
+    Raises:
+        ModelError: the hub refuses, or cannot be reached.
+        StorageError: no room or no permission in the hub's cache.
+    """
     from huggingface_hub import errors, snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
 
-    where = model.path + ("" if model.revision is None else f" at revision {model.revision}")
+    where = name + ("" if revision is None else f" at revision {revision}")
     enable_progress_bars()  # transformers' own switch, off by now, is the hub's too
     try:
-        # "*/*" leaves out files in the repository's root other than the named one
-        patterns = ["model_index.json", "*/*"]
-        return Path(snapshot_download(model.path, revision=model.revision, allow_patterns=patterns))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except errors.HFValidationError as error:
         raise ModelError(
             f"{where}: no such model folder, and the hub allows no such id ({error})"
@@ -54,7 +72,7 @@ def _fetch(model: Model) -> Path:
     except errors.GatedRepoError as error:
         raise ModelError(
             f"{where}: the model is gated; accept its license at "
-            f"https://huggingface.co/{model.path} and log in with `hf auth login`"
+            f"https://huggingface.co/{name} and log in with `hf auth login`"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise ModelError(f"{where}: the hub has no such revision of the model") from error
@@ -66,8 +84,8 @@ def _fetch(model: Model) -> Path:
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise ModelError(
             f"{where}: no such folder, not in the local hub cache, and the hub cannot be reached; "
-            f"connect once, or download it elsewhere with `hf download {model.path}` and give "
-            "the folder as model.path"
+            f"connect once, or download it elsewhere with `hf download {name}` and give "
+            f"the folder as {setting}"
         ) from error
     except OSError as error:
         if error.errno is not None and error.filename is not None:
@@ -86,13 +104,13 @@ def _fetch(model: Model) -> Path:
         disable_progress_bars()
 
 
-def _check(folder: Path, pipeline: str, parts: Sequence[str]) -> None:
+def _check(folder: Path, pipeline: str, parts: Sequence[str], setting: str) -> None:
     """Refuse a folder that is not a whole diffusers folder of the pipeline class `pipeline`."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ModelError(
             f"{folder}: not a diffusers model folder (it has no model_index.json); "
-            "model.path must be the folder that holds transformer/, vae/, text_encoder/, ..."
+            f"{setting} must be the folder that holds transformer/, vae/, text_encoder/, ..."
         )
     found = read_json(index).get("_class_name")
     if found != pipeline:
@@ -111,8 +129,10 @@ def read_json(path: Path) -> dict[str, object]:
         ModelError: the file is missing or holds no JSON object.
     """
     try:
+        if path.is_file() and path.stat().st_size > _LARGEST:
+            raise ModelError(f"{path}: not a model config (it is larger than any)")
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not a readable model config ({error})") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: not a model config (no JSON object)")

@@ -1,10 +1,13 @@
-"""From a folder of untrusted SVGs to pictures with captions and licenses; no torch here.
+"""From a folder of untrusted pictures to training pictures with captions and licenses; no torch.
 
-    library    folder -> Icon              licenses   what each license asks
-    select     icons x buckets -> Row      captions   icon -> text
-    document   bytes -> safe, square SVG   raster     safe SVG -> picture
-    manifest   rows -> metadata.jsonl, ATTRIBUTION.md
+    library    folder -> Icon              sources      a preset's libraries, of all kinds
+    select     icons x buckets -> Row      captions     row -> texts
+    picture    file -> picture             workers      many pictures, in other processes
+    manifest   rows -> metadata.jsonl      attribution  records -> ATTRIBUTION.md
+    folder     a preset's pictures, captions and credits as a dataset folder
 
-`document` rests on `viewport` (sizes and the square), `styles` (CSS), `embedded`
-(pictures inside) and `cost` (what drawing would take).
+`library` rests on `walk` (which files), `authors`, `licenses` and `sidecar` (what is said of
+them); `select` on `filters`, `policy` (which licenses may enter), `quotas` and `holdout`;
+`picture` on `document` (bytes -> safe SVG) and `raster` (safe SVG -> pixels; `fonts`, `quirks`);
+`workers` on `worker`, the process that makes a picture and can be killed.
 """

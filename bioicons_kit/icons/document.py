@@ -1,4 +1,4 @@
-"""Untrusted SVG -> a small, safe, square SVG that draws the same picture.
+"""Untrusted SVG -> a small, safe SVG of the wanted shape that draws the same picture.
 
 The input is parsed without network, DTD or external entities (libxml2 caps what internal
 ones may expand to), and is not edited but copied: into the output go only elements that
@@ -7,11 +7,11 @@ cannot hold is left out and reported: scripts, event handlers, animations, forei
 references that are neither `#id` nor an embedded picture (`embedded`), and CSS that
 imports or loads (`styles`). A `<switch>` is decided as by a browser without extensions.
 
-The drawing then stands in the middle of a square canvas: the original viewport becomes a
-nested `<svg>`, which scales and clips as the original root did in a browser.
+The drawing then stands in the middle of a canvas: the original viewport becomes a nested
+`<svg>`, which scales and clips as the original root did in a browser. Where a root says
+neither its size nor its viewBox, the drawing's bounds are its window (`bounds`).
 
 A document whose drawing would cost too much, references expanded, is refused (`cost`).
-So is a root with neither a usable viewBox nor a size: its bounds are not computed.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from lxml import etree
 
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.icons import embedded
-from bioicons_kit.svg import cost, styles, tree, viewport
+from bioicons_kit.svg import bounds, cost, modern, references, styles, tree, viewport
 from bioicons_kit.svg.tree import SVG, XLINK
 
 # The largest real icon has 9,000 elements, unexpanded.
@@ -32,6 +32,8 @@ MAX_ELEMENTS = 50_000
 MAX_DEPTH = 100
 # Renderers try every style rule on every element; 2.6 million in the worst real icon.
 MAX_MATCHES = 20_000_000
+# Of what was taken out; a file could have thousands of scripts.
+MAX_TOLD = 100
 _XLINK_HREF = f"{{{XLINK}}}href"
 _XML_SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 
@@ -45,6 +47,10 @@ _DRAWN = _TEXT | {
     *("feDropShadow", "feFlood", "feFuncA", "feFuncB", "feFuncG", "feFuncR", "feGaussianBlur"),
     *("feImage", "feMerge", "feMergeNode", "feMorphology", "feOffset", "fePointLight"),
     *("feSpecularLighting", "feSpotLight", "feTile", "feTurbulence"),
+}
+# What may clip (SVG 1.1, 14.3.5); browsers take no notice of anything else in a clipPath.
+_CLIPPING = _TEXT | {
+    *("path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "use", "style"),
 }
 # Dropped without a word: they never draw in a browser.
 _SILENT = {"metadata", "title", "desc", "font", "font-face", "color-profile", "flowRoot", "view"}
@@ -65,23 +71,47 @@ class Document:
     height: float
 
 
-def sanitize(data: bytes, margin: float) -> Document:
-    """Copy what draws into a square SVG with `margin` (a share of its side) left free.
+def sanitize(data: bytes, margin: float, size: tuple[int, int] = (1, 1)) -> Document:
+    """Copy what draws into an SVG with `margin` (a share of its shorter side) left free.
+
+    Args:
+        data: the untrusted file's content.
+        margin: share of the canvas's shorter side to leave free on each side.
+        size: width and height of the picture to come, in any unit; square by default.
 
     Raises:
         DocumentError: not an SVG, damaged, of no size, or over one of the limits.
     """
     root = tree.parse(data)
     window = viewport.of(root)
-    canvas, frame = viewport.framed(window, margin)
+    canvas, frame = viewport.canvas(size)
     copier = _Copier()
     copier.attributes(root, frame, _FRAME_ATTRIBUTES, _FRAME_PROPERTIES)
     copier.children(root, frame, depth=2)
     if copier.rules * copier.elements > MAX_MATCHES:
         raise DocumentError(f"its {copier.rules:,} style rules are too many for its elements")
+    references.settle(canvas)
+    window = window or _drawing(canvas)
+    viewport.frame(canvas, window, margin)
     cost.check(canvas)
     svg = etree.tostring(canvas, method="c14n")
-    return Document(svg, tuple(sorted(copier.removed)), window.width, window.height)
+    return Document(svg, _told(copier.removed), window.width, window.height)
+
+
+def _told(removed: Collection[str]) -> tuple[str, ...]:
+    """Return what was taken out in order, of very much the first and how much more."""
+    listed = tuple(sorted(removed))
+    more = len(listed) - MAX_TOLD
+    return listed if more <= 0 else (*listed[:MAX_TOLD], f"and {more:,} more")
+
+
+def _drawing(canvas: Any) -> viewport.Window:
+    """Return the window that shows a whole drawing whose root does not say how large it is."""
+    cost.check(canvas)  # before its references are followed
+    box = bounds.of(canvas[0])
+    if box is None:
+        raise DocumentError("it has neither a viewBox nor a size, and nothing drawn to tell it")
+    return viewport.around(box)
 
 
 @dataclass
@@ -134,7 +164,8 @@ class _Copier:
             if name not in _SILENT:
                 self.removed.add(f"<{name[:40]}>")
             return None
-        if not _conditions_hold(source):
+        in_clip = tree.local(parent) == "clipPath"
+        if not _conditions_hold(source) or (in_clip and name not in _CLIPPING):
             return None
         self.elements += 1
         if self.elements > MAX_ELEMENTS:
@@ -169,7 +200,8 @@ class _Copier:
                 if cleaned.text:
                     target.set("style", cleaned.text)
             elif name not in without and self._is_plain(name, value):
-                target.set(name, styles.simplified(value))
+                target.set(name, modern.plain(value))
+        _move_transform(target)
 
     def _is_plain(self, name: str, value: str) -> bool:
         """Tell whether an attribute is one that describes the drawing."""
@@ -211,6 +243,8 @@ class _Copier:
             if next(root.iter("{*}style"), None) is not None:
                 raise DocumentError("an SVG with a style sheet, which would leave it")
             window = viewport.of(root)
+            if window is None:
+                raise DocumentError("an SVG with neither a viewBox nor a size")
         except DocumentError as error:
             self.removed.add(f"picture: {error}")
             return None
@@ -239,6 +273,15 @@ class _Copier:
         copy = etree.SubElement(parent, f"{{{SVG}}}style")
         copy.text = cleaned.text
         return copy
+
+
+def _move_transform(element: Any) -> None:
+    """Make a transform in a style attribute, which has precedence, the transform attribute."""
+    found = dict(styles.declarations(element.get("style", "")))
+    moved = modern.transform(found.pop("transform", "?"))
+    if moved is not None:
+        element.set("style", ";".join(f"{name}:{value}" for name, value in found.items()))
+        element.set("transform", moved)
 
 
 def _plain_name(name: str, parent: Any) -> str:

@@ -82,7 +82,7 @@ def isolate(root: Any, prefix: str) -> None:
             elif value.startswith("#") and name.endswith("}href"):
                 element.set(name, f"#{prefix}{value[1:]}")
             elif "url(" in value.lower():
-                element.set(name, styles.with_prefix(value, prefix))
+                element.set(name, styles.renamed(value, lambda each: prefix + each))
 
 
 def _decoded(url: str, kinds: str) -> bytes:

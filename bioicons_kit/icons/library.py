@@ -4,40 +4,56 @@ The layout is that of the bioicons repository's `static/icons`:
 
     license/category/author/name.svg     and beside the license folders: authors.json
 
-An icon that lies directly under its category has the author "unknown". Whatever is
-recognized as an SVG but cannot be placed is listed in `Library.skipped` with a reason;
-other files are ignored. Nothing outside the root is ever read: links that lead out of
-it are refused. No SVG is opened here.
+An icon that lies directly under its category has the author "unknown". Or the folder says
+itself whose its pictures are, in a `licenses.toml` or `metadata.jsonl` (see `sidecar`):
+then its folders may be any. What a sidecar says counts more than the folders' names.
+
+Whatever is recognized as an SVG but cannot be placed is listed in `Library.skipped` with
+a reason; other files are ignored. No SVG is drawn or parsed here.
+
+A drawing that is there twice, byte for byte, is kept once: under the license that asks
+more, because then nothing that either claim asks for is missed; next, the file that is no
+link; next, the first id. The others are in `skipped`, with the id that is kept.
 """
 
-import json
 import os
-import re
-import unicodedata
-from collections.abc import Iterator, Mapping
+import urllib.parse
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import licenses
+from bioicons_kit.files import sha256_file
+from bioicons_kit.icons import authors, licenses, names, sidecar, walk
+from bioicons_kit.icons.authors import Authors
+from bioicons_kit.icons.sidecar import Facts, Sidecar
+from bioicons_kit.icons.walk import File
 
 SHIPPED = Path(__file__).parent / "shipped"
-UNKNOWN_AUTHOR = "unknown"
 LAYOUT = "license/category/author/name.svg"
+UNSORTED = "unsorted"  # the category of an icon that lies in no folder
+UNTITLED = "untitled"
 
+_REPOSITORY = "https://github.com/duerrsimon/bioicons"
 _GET_BIOICONS = (
-    "get the icons with `git clone --depth 1 https://github.com/duerrsimon/bioicons` and set "
-    "dataset.root to its static/icons folder, or set it to 'shipped' for the kit's own icons"
+    f"get the icons with `git clone --depth 1 {_REPOSITORY}` and set dataset.root to its "
+    "static/icons folder, or set it to 'shipped' for the kit's own icons"
 )
-_AUTHOR_DEPTH = len(LAYOUT.split("/"))
+# How many folders an icon lies in: license, category, and usually author.
+_FOLDERS = (2, 3)
+
+Kind = Literal["svg", "image"]
 
 
 @dataclass(frozen=True)
 class Icon:
-    """One SVG of the library and what its place in the folders says about it.
+    """One picture of the library and what its place or its sidecar says about it.
 
     `relative` is its posix path below the root in Unicode's composed form (NFC): the
-    icon's stable id on every system.
+    icon's stable id on every system. `license` is an SPDX id. `text` is the source's own
+    caption, several one a line; `source_url` where the original is on the web, if known.
     """
 
     path: Path
@@ -47,14 +63,26 @@ class Icon:
     author: str
     title: str
     author_url: str | None = None
+    kind: Kind = "svg"
+    text: str | None = None
+    source_url: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called: an icon by its file's name, an image by its title."""
+        return self.path.stem if self.kind == "svg" else self.title
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """An SVG that is not used, by its path below the root, and why."""
+    """A file that is not used, by its path below the root, and why.
+
+    `same_as` is the id of the icon that has the same content, where that is the reason.
+    """
 
     path: str
     reason: str
+    same_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,143 +98,163 @@ def scan(root: str) -> Library:
     """Find the icons below `root`, a folder or "shipped" for the kit's own.
 
     Raises:
-        LibraryError: the folder is missing, or holds no icon that can be used.
+        LibraryError: the folder is missing, holds no icon that can be used, or has an
+            authors.json or a sidecar that cannot be understood.
     """
     folder = SHIPPED if root == "shipped" else Path(root)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for overlong names
         raise LibraryError(f"{folder}: no such icon library; {_GET_BIOICONS}")
-    authors = _read_authors(folder / "authors.json")
-    icons: list[Icon] = []
-    skipped: list[Skipped] = []
-    for path in _svg_files(folder):
-        found = _place(path, folder, authors)
-        if isinstance(found, Icon):
-            icons.append(found)
+    files, said, skipped = found(folder, (".svg",))
+    placing = _Placing(authors.read(folder), said, _web_root(folder))
+    placed: list[tuple[Icon, File]] = []
+    for file in files:
+        icon = placing.icon(file)
+        if isinstance(icon, Icon):
+            placed.append((icon, file))
         else:
-            skipped.append(found)
+            skipped.append(icon)
+    icons = _without_copies(placed, skipped)
     if not icons:
         raise LibraryError(_nothing_found(folder, skipped))
-    icons.sort(key=lambda icon: icon.relative)
-    skipped.sort(key=lambda entry: entry.path)
-    return Library(folder, tuple(icons), tuple(skipped))
+    return Library(folder, icons, tuple(sorted(skipped, key=lambda each: each.path)))
 
 
-def name_key(text: str) -> str:
-    """Return the form in which two spellings of a folder or person's name are equal.
+def found(root: Path, suffixes: Sequence[str]) -> tuple[list[File], Sidecar, list[Skipped]]:
+    """Look through a library for files with these suffixes.
 
-    Case, Unicode composition, and the choice of space, underscore or hyphen are dropped:
-    "Simon_Dürr" and "simon dürr" have one key.
+    Returns:
+        The files in the order of their ids, each id once; what the sidecars say of them; and
+        what is not taken.
+
+    Raises:
+        LibraryError: a sidecar cannot be read or understood.
     """
-    return re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFC", text)).strip().casefold()
+    seen = list(walk.files(root, (*suffixes, sidecar.LISTING)))
+    refused = [each for each in seen if not isinstance(each, File)]
+    for each in refused:
+        if Path(each.path).name == sidecar.LISTING and each.reason != walk.EMPTY:
+            raise LibraryError(f"{root / each.path}: {each.reason}; repair or remove it")
+    skipped = [Skipped(each.path, each.reason) for each in refused]
+    files = [each for each in seen if isinstance(each, File)]
+    listings = [file.path for file in files if file.path.name == sidecar.LISTING]
+    said = sidecar.read(root, listings)
+    taken = [file for file in files if file.path.name.lower().endswith(tuple(suffixes))]
+    said.tell_unused({file.relative for file in taken})
+    return list(_of_one_id(taken, skipped)), said, skipped
 
 
-def _svg_files(root: Path) -> Iterator[Path]:
-    """Yield every SVG below `root` but those in hidden folders; folder links stay closed."""
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        linked = [name for name in subfolders if (Path(folder) / name).is_symlink()]
-        for name in names + linked:
-            is_svg = name.lower().endswith(".svg") and not name.startswith(".")
-            if is_svg or name in linked:
-                yield Path(folder) / name
+@dataclass(frozen=True)
+class _Placing:
+    """What makes an icon of a file: its place, and what is said of it.
 
-
-def _place(path: Path, root: Path, authors: Mapping[str, tuple[str, str | None]]) -> Icon | Skipped:
-    """Read an icon's license, category and author off its path, or say why not."""
-    relative = unicodedata.normalize("NFC", path.relative_to(root).as_posix())
-    reason = _refusal(path, root, relative)
-    if reason:
-        return Skipped(_printable(relative), reason)
-    license_folder, category, *author_folder, name = relative.split("/")
-    try:
-        spdx = licenses.normalize(license_folder)
-    except LibraryError as error:
-        return Skipped(relative, str(error))
-    folder_name = author_folder[0] if author_folder else UNKNOWN_AUTHOR
-    author, url = authors.get(name_key(folder_name), (_spaced(folder_name), None))
-    return Icon(
-        path=path,
-        relative=relative,
-        category=_spaced(category),
-        license=spdx,
-        author=author,
-        title=_spaced(Path(name).stem),
-        author_url=url,
-    )
-
-
-def _printable(text: str) -> str:
-    """Return `text` on one line, with escapes for what cannot be shown or encoded."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-        for char in text
-    )
-
-
-def _refusal(path: Path, root: Path, relative: str) -> str | None:
-    """Say why the file at `path` is not taken, whatever its license; None if it is."""
-    if not relative.isprintable():
-        return "its name holds characters that cannot be written down"
-    if path.is_symlink():
-        if path.is_dir():
-            return "a link to a folder, which is not followed"
-        if not path.resolve().is_relative_to(root.resolve()):
-            return "a link that leads out of the library"
-    if not path.is_file():
-        return "not a file"
-    depth = relative.count("/") + 1
-    if depth not in {_AUTHOR_DEPTH - 1, _AUTHOR_DEPTH}:
-        return f"misplaced: the layout is {LAYOUT}"
-    return None
-
-
-def _spaced(name: str) -> str:
-    """Return a folder's or file's name as people write it."""
-    return re.sub(r"[\s_]+", " ", name).strip()
-
-
-def _read_authors(path: Path) -> dict[str, tuple[str, str | None]]:
-    """Read authors.json into name key -> (name as written there, URL or None).
-
-    Where two spellings have one key, the one that has a URL wins, then the first.
+    `web_root` is the address that paths below the root continue, if there is one.
     """
-    if not path.exists():
-        return {}
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LibraryError(f"{path}: cannot be read ({error}); repair or remove it") from error
-    if not isinstance(entries, dict):
-        raise LibraryError(f"{path}: must be one object of author names and URLs")
-    authors: dict[str, tuple[str, str | None]] = {}
-    for name, url in entries.items():
-        entry = (_spaced(unicodedata.normalize("NFC", name)), _web_address(url))
-        known = authors.get(name_key(name))
-        if known is None or (known[1] is None and entry[1]):
-            authors[name_key(name)] = entry
-    return authors
+
+    authors: Authors
+    sidecar: Sidecar
+    web_root: str | None
+
+    def icon(self, file: File) -> Icon | Skipped:
+        """Return the icon that a file is, or why it is none."""
+        *folders, name = file.relative.split("/")
+        facts = self.sidecar.of(file.relative).over(_said_by(folders))
+        in_place = len(folders) in _FOLDERS
+        if facts.license is None and not in_place:
+            what = f"the layout is {LAYOUT}, or {sidecar.TOML} says its license"
+            return Skipped(file.relative, f"misplaced: {what}")
+        try:
+            spdx = licenses.normalize(facts.license or folders[0])
+        except LibraryError as error:
+            return Skipped(file.relative, str(error))
+        author = self.authors.of_folder(facts.author or "")
+        return Icon(
+            path=file.path,
+            relative=file.relative,
+            category=names.spaced(facts.category or "") or UNSORTED,
+            license=spdx,
+            author=author.name,
+            title=names.spaced(facts.title or Path(name).stem) or UNTITLED,
+            author_url=facts.author_url or author.url,
+            text=facts.text,
+            source_url=facts.source_url or self._source_url(file),
+        )
+
+    def _source_url(self, file: File) -> str | None:
+        """Return where the original is on the web; its name there is as it is on the disk."""
+        if self.web_root is None:
+            return None
+        depth = file.relative.count("/") + 1
+        return "/".join([self.web_root, *map(urllib.parse.quote, file.path.parts[-depth:])])
 
 
-def _web_address(text: object) -> str | None:
-    """Return `text` as an http(s) URL, or None if it is empty or no web address.
-
-    authors.json has "twitter.com/name" and "name@server" besides proper URLs.
-    """
-    if not isinstance(text, str):
-        return None
-    match = re.fullmatch(r"(https?://)?([\w-]+(?:\.[\w-]+)+(?:[/?#]\S*)?)", text.strip(), re.I)
-    if match is None:
-        return None
-    return f"{(match[1] or 'https://').lower()}{match[2]}"
+def _said_by(folders: Sequence[str]) -> Facts:
+    """Return what the folders that an icon lies in say of it."""
+    if len(folders) in _FOLDERS and licenses.is_known(folders[0]):
+        return Facts(folders[0], category=folders[1], author="".join(folders[2:]) or None)
+    return Facts(category=folders[0] if folders else None)
 
 
-def _nothing_found(root: Path, skipped: list[Skipped]) -> str:
+def _of_one_id(files: Sequence[File], skipped: list[Skipped]) -> Iterator[File]:
+    """Yield files in the order of their ids; of those that share one, the first."""
+    last = ""
+    for file in sorted(files, key=lambda each: (each.relative, os.fsencode(each.path))):
+        if file.relative == last:
+            reason = "another file's name is the same but for how accents are written; rename one"
+            skipped.append(Skipped(file.relative, reason))
+            continue
+        last = file.relative
+        yield file
+
+
+def _without_copies(
+    placed: Sequence[tuple[Icon, File]], skipped: list[Skipped]
+) -> tuple[Icon, ...]:
+    """Return the icons in the order of their ids, each content once; add copies to `skipped`."""
+    of_size: dict[int, list[tuple[Icon, File]]] = defaultdict(list)
+    for icon, file in placed:
+        of_size[file.size].append((icon, file))
+    kept: dict[tuple[int, str], Icon] = {}
+    for size, alike in of_size.items():
+        for icon, _ in sorted(alike, key=_claim):
+            try:
+                content = sha256_file(icon.path) if len(alike) > 1 else ""
+            except OSError as error:
+                skipped.append(Skipped(icon.relative, f"cannot be read ({error.strerror})"))
+                continue
+            first = kept.setdefault((size, content), icon)
+            if first is not icon:
+                skipped.append(Skipped(icon.relative, _same(icon, first), first.relative))
+    return tuple(sorted(kept.values(), key=lambda icon: icon.relative))
+
+
+def _claim(placed: tuple[Icon, File]) -> tuple[int, bool, str]:
+    """Return what sorts the icon that is kept before its copies."""
+    icon, file = placed
+    return -licenses.get(icon.license).strictness, file.linked, icon.relative
+
+
+def _same(icon: Icon, kept: Icon) -> str:
+    """Say which icon is kept instead of `icon`, and what that changes."""
+    reason = f"the same drawing as {kept.relative}"
+    if icon.license != kept.license:
+        reason += f", whose license asks more ({kept.license}, not {icon.license})"
+    return reason
+
+
+def _web_root(root: Path) -> str | None:
+    """Return the web address of a root that looks like a checkout of bioicons, or None."""
+    real = Path(os.path.realpath(root))
+    is_checkout = real.parts[-2:] == ("static", "icons") and os.path.lexists(real / "icons.json")
+    return f"{_REPOSITORY}/blob/main/static/icons" if is_checkout else None
+
+
+def _nothing_found(root: Path, skipped: Sequence[Skipped]) -> str:
     """Say what is wrong with a root that gives no icon."""
     below = root / "static" / "icons"
     if below.is_dir():
         return f"{root}: no icon there; set dataset.root to {below}"
     if skipped:
-        first = skipped[0]
+        first = min(skipped, key=lambda each: each.path)
         return (
             f"{root}: none of its {len(skipped)} SVGs can be used, the first being {first.path} "
             f"({first.reason}); the layout is {LAYOUT}"

@@ -1,34 +1,55 @@
 """What a training set is made of, for machines and for the people who drew it.
 
-`records` has one entry a row; `metadata_jsonl` writes them one a line, and
-`attribution_md` as the credits that the licenses ask for. Both depend on the library
-and the preset only: no dates, no paths of this machine.
+`records` has one entry a row; `metadata_jsonl` writes them one a line, as the image folders
+of the `datasets` library want them and as `sidecar` reads them back. They depend on the
+library, the preset and the renderers only: no dates, no paths of this machine. The credits
+that licenses ask for are written from them by `attribution`.
 """
 
 import json
-import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 from bioicons_kit.errors import LibraryError
 from bioicons_kit.files import sha256_bytes, sha256_file
-from bioicons_kit.icons import licenses
-from bioicons_kit.icons.select import Row
+from bioicons_kit.icons.row import Row
+from bioicons_kit.preset import RANDOM, Augment, Dataset
 
 Record = dict[str, Any]
 
-CHANGES = "rasterized on a flat background, resized"
+
+class Drawn(NamedTuple):
+    """The picture that was made of a row: its size in pixels, and what drew it."""
+
+    width: int
+    height: int
+    renderer: str
 
 
-def records(rows: Sequence[Row], captions: Sequence[str], root: Path) -> list[Record]:
-    """Return one entry a row: its picture, caption, origin, license and content hash.
+def records(
+    rows: Sequence[Row],
+    captions: Sequence[Sequence[str]],
+    dataset: Dataset,
+    drawn: Sequence[Drawn] | None = None,
+) -> list[Record]:
+    """Return one entry a row: its picture, captions, origin, license and content hash.
+
+    Args:
+        rows: the rows.
+        captions: each row's captions, one or more.
+        dataset: what the preset says about the pictures.
+        drawn: each row's picture; of the preset's resolution, by an unnamed renderer, if
+            None.
 
     Raises:
         LibraryError: an icon has gone, or cannot be read any more.
     """
-    assert len(rows) == len(captions)
-    return [_record(row, text, root) for row, text in zip(rows, captions, strict=True)]
+    square = Drawn(dataset.resolution, dataset.resolution, "")
+    return [
+        _record(row, texts, dataset, picture)
+        for row, texts, picture in zip(rows, captions, drawn or [square] * len(rows), strict=True)
+    ]
 
 
 def metadata_jsonl(records: Sequence[Record]) -> str:
@@ -41,64 +62,48 @@ def digest(records: Sequence[Record]) -> str:
     return sha256_bytes(metadata_jsonl(records).encode("utf-8"))
 
 
-def attribution_md(records: Sequence[Record]) -> str:
-    """Return the credits of a training set as Markdown, grouped by license."""
-    parts = [
-        "# Attribution\n\n"
-        f"This training set holds {_counted(len(records), 'icon')}. "
-        f"Changes made to every one: {CHANGES}.\n"
-    ]
-    for license_ in licenses.LICENSES:
-        group = [record for record in records if record["license"] == license_.spdx]
-        if group:
-            parts.append(_license_section(license_, group))
-    return "\n".join(parts)
+def changes(row: Row, dataset: Dataset) -> str:
+    """Return what is done to a row's picture, as licenses ask to be told."""
+    if row.icon.kind == "image":
+        done = [f"scaled and cropped to about {dataset.resolution} pixels a side"]
+    else:
+        done = [f"rasterized on a flat background, resized to {dataset.resolution} pixels"]
+    # what is measured by is shown as it is
+    augment = dataset.buckets[row.bucket].augment if row.role != "validation" else Augment()
+    done += ["mirrored in part"] * augment.flip
+    done += ["turned"] * bool(augment.rotation)
+    done += ["shrunk"] * bool(augment.scale)
+    done += ["colors varied"] * bool(augment.color)
+    if row.icon.kind == "svg" and (augment.backgrounds or dataset.background == RANDOM):
+        done.append("backgrounds varied")
+    return ", ".join(done)
 
 
-def _record(row: Row, text: str, root: Path) -> Record:
+def _record(row: Row, texts: Sequence[str], dataset: Dataset, drawn: Drawn) -> Record:
     """Return the manifest's entry of one row; the order of its keys is the file's."""
+    assert texts, "a row has a caption"
     icon = row.icon
     try:
         content = sha256_file(icon.path)
     except OSError as error:
         raise LibraryError(f"{icon.path}: cannot be read any more ({error.strerror})") from error
-    assert icon.path.is_relative_to(root)
     return {
-        "file_name": str(Path(icon.relative).with_suffix(".png").as_posix()),
-        "text": text,
+        "file_name": str(PurePosixPath(icon.relative).with_suffix(".png")),
+        "text": texts[0],
+        **({"texts": list(texts)} if len(texts) > 1 else {}),
         "title": icon.title,
         "author": icon.author,
         "author_url": icon.author_url,
+        "category": icon.category,
         "license": icon.license,
         "source": icon.relative,
+        "source_url": icon.source_url,
+        "changes": changes(row, dataset),
         "sha256": content,
+        "width": drawn.width,
+        "height": drawn.height,
+        **({"renderer": drawn.renderer} if drawn.renderer else {}),
         "bucket": row.bucket,
+        "role": row.role,
         "repeats": row.repeats,
     }
-
-
-def _license_section(license_: licenses.License, group: list[Record]) -> str:
-    """Return the credits of the icons under one license."""
-    lines = [
-        f"## {license_.name} ({license_.spdx})\n",
-        f"{_counted(len(group), 'icon')} under <{license_.url}>. {license_.asks}\n",
-    ]
-    for record in group:
-        author = _escaped(record["author"])
-        if record["author_url"]:
-            author = f"[{author}](<{record['author_url']}>)"
-        lines.append(
-            f'- "{_escaped(record["title"])}" by {author}, source `{record["source"]}`, '
-            f"[{license_.spdx}]({license_.url}); {CHANGES}"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Return `text` so that Markdown shows it as it is."""
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text)
-
-
-def _counted(number: int, noun: str) -> str:
-    """Return "1 icon", "2 icons"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

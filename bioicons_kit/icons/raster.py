@@ -1,36 +1,34 @@
-"""A safe, square SVG -> an RGB picture on a flat background.
+"""A safe SVG -> pixels, by cairosvg or by resvg.
 
-cairosvg is the engine; where the system has no libcairo, resvg, which brings everything
-with it, does the same work. Give the renderers only what `document.sanitize` returned:
-resvg reads files that an SVG names.
+cairosvg is the engine. What it is known to draw wrong (`quirks`), and what it fails on, is
+drawn by resvg, file by file; where the system has no libcairo, resvg, which brings
+everything with it, draws all. Asked for by name, an engine draws all by itself.
+
+Text is drawn with installed fonts only (`fonts`), so that none vanishes. Give the engines
+only what `document.sanitize` returned: resvg reads files that an SVG names.
 """
 
 import functools
 import importlib
 import importlib.metadata
 import io
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageColor, ImageFont
+from PIL import Image
 
 from bioicons_kit import console
 from bioicons_kit.errors import DocumentError, KitError
-from bioicons_kit.icons import document
+from bioicons_kit.icons import document, fonts, quirks
+from bioicons_kit.icons.fonts import Readable
 
-# The recipe of sanitizer and renderer options: raise it when a change of either changes
-# pixels, and caches are rebuilt.
-VERSION = "1"
+# The recipe of sanitizer, choice of engine and engines' options: raise it when a change of
+# any of them changes pixels, and caches are rebuilt.
+VERSION = "2"
 
-# Fonts that stand in where a file's own is missing, by preference: free ones that Linux
-# systems have, then those of macOS and Windows.
-_STAND_INS = ("DejaVuSans", "LiberationSans-Regular", "NotoSans-Regular", "Arial", "arial")
-_FONT_FOLDERS = (
-    *("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts"),
-    *("/System/Library/Fonts", "/Library/Fonts", "C:/Windows/Fonts"),
-)
+_DISTRIBUTIONS = {"cairosvg": "CairoSVG", "resvg": "resvg_py"}
 _HOW_TO_INSTALL = (
     "Debian and Ubuntu `apt install libcairo2`, macOS `brew install cairo`, Windows the GTK runtime"
 )
@@ -38,112 +36,153 @@ _HOW_TO_INSTALL = (
 
 @dataclass(frozen=True)
 class Renderer:
-    """The engine that draws, and its version, both part of what shapes the pixels."""
+    """An engine and its version, both part of what shapes the pixels."""
 
     name: str
     version: str
 
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A document drawn: RGBA, straight alpha, and the engine with its version."""
+
+    image: Image.Image
+    renderer: str
+
 
 def choose(name: str) -> Renderer:
-    """Return the renderer of that name; "auto" is cairosvg, or resvg without libcairo.
+    """Return the renderer of that name; of "auto" the first choice, which is cairosvg.
 
     Raises:
         KitError: the renderer that was asked for does not work on this machine.
     """
     if name == "auto":
-        if _cairosvg() is not None:
-            return Renderer("cairosvg", _version("CairoSVG"))
-        _warn_once()
-        return Renderer("resvg", _version("resvg_py"))
+        if _cairosvg() is None:
+            _warn_once()
+        return _engine("resvg" if _cairosvg() is None else "cairosvg")
     if name == "cairosvg" and _cairosvg() is None:
         raise KitError(
             "dataset.renderer is 'cairosvg', but the system's libcairo is missing; install it "
             f"({_HOW_TO_INSTALL}) or set dataset.renderer to 'resvg'"
         )
-    return Renderer(name, _version({"cairosvg": "CairoSVG", "resvg": "resvg_py"}[name]))
+    return _engine(name)
+
+
+def draw(document_svg: bytes, size: tuple[int, int], renderer: str) -> Drawing:
+    """Draw a sanitized document on nothing, `size` being its width and height in pixels.
+
+    Args:
+        document_svg: what `document.sanitize` returned.
+        size: width and height in pixels.
+        renderer: "auto", "cairosvg" or "resvg".
+
+    Raises:
+        DocumentError: no engine that may draw it can.
+        KitError: the renderer does not work on this machine.
+    """
+    first, *others = _candidates(document_svg, renderer)
+    readable = fonts.readable(document_svg)
+    try:
+        return Drawing(_drawn(readable, size, first.name), str(first))
+    except DocumentError:
+        for other in others:
+            try:
+                return Drawing(_drawn(readable, size, other.name), str(other))
+            except DocumentError:
+                continue
+        raise
 
 
 def picture(
     data: bytes, size: int, background: str, margin: float, renderer: Renderer
 ) -> Image.Image:
-    """Draw an untrusted SVG file as an RGB picture of `size` x `size` pixels.
+    """Draw an untrusted SVG file with one engine, RGB on "#rrggbb", `size` x `size` pixels.
 
     Raises:
-        DocumentError: the file cannot be used, or the renderer fails on it.
+        DocumentError: the file cannot be used, or the engine fails on it.
     """
-    return render(document.sanitize(data, margin).svg, size, background, renderer)
-
-
-def render(document_svg: bytes, size: int, background: str, renderer: Renderer) -> Image.Image:
-    """Draw a sanitized document on a background ("#rrggbb"), RGB, [size, size].
-
-    Raises:
-        DocumentError: the renderer fails on it.
-    """
-    try:
-        png = _ENGINES[renderer.name](document_svg, size)
-        drawing = Image.open(io.BytesIO(png), formats=("PNG",)).convert("RGBA")
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic in resvg is no Exception
-        reason = " ".join(str(error).split())[:120]
-        raise DocumentError(f"{renderer.name} cannot draw it: {reason or repr(error)}") from error
-    if drawing.size != (size, size):
-        raise DocumentError(f"{renderer.name} drew {drawing.size} pixels instead of {size}")
-    flat = Image.new("RGBA", drawing.size, ImageColor.getrgb(background))
+    drawing = draw(document.sanitize(data, margin).svg, (size, size), renderer.name).image
+    flat = Image.new("RGBA", drawing.size, background)
     return Image.alpha_composite(flat, drawing).convert("RGB")
 
 
-def fingerprint(renderer: Renderer, size: int, background: str, margin: float) -> dict[str, str]:
-    """Return everything but the file that shapes the pixels, for cache keys."""
+def parts(renderer: str) -> dict[str, str]:
+    """Return everything but the document and its size that shapes the pixels."""
+    choose(renderer)
+    engines = _DISTRIBUTIONS if renderer == "auto" else (renderer,)
+    usable = [_engine(name) for name in engines if name == "resvg" or _cairosvg() is not None]
+    module = None if renderer == "resvg" else _cairosvg()
     return {
         "raster": VERSION,
-        "renderer": renderer.name,
-        "renderer_version": renderer.version,
-        "size": str(size),
-        "background": background,
-        "margin": repr(float(margin)),
-        "font": (stand_in_font() or "") if renderer.name == "resvg" else "",
+        "renderer": renderer,
+        "engines": ", ".join(map(str, usable)),
+        "cairo": module.surface.cairo.cairo_version_string() if module else "",
+        "fonts": fonts.fingerprint(),
     }
 
 
-@functools.cache
-def stand_in_font() -> str | None:
-    """Return the family of an installed font for text whose own font is missing."""
-    fonts: dict[str, Path] = {}
-    for folder in _FONT_FOLDERS:
-        for path in sorted(Path(folder).expanduser().rglob("*.ttf")):
-            fonts.setdefault(path.stem, path)
-    for stem in (*_STAND_INS, *fonts):
-        if stem in fonts:
-            try:
-                return str(ImageFont.truetype(fonts[stem]).getname()[0])
-            except OSError:
-                continue
-    return None
+def _candidates(document_svg: bytes, renderer: str) -> list[Renderer]:
+    """Return the engines that may draw a document, the better one first."""
+    if renderer != "auto" or _cairosvg() is None:
+        return [choose(renderer)]
+    names = ["cairosvg", "resvg"]
+    return [_engine(name) for name in (names[::-1] if quirks.of(document_svg) else names)]
 
 
-def _with_cairosvg(svg: bytes, size: int) -> bytes:
-    """Return a PNG drawn by cairosvg."""
+def _drawn(readable: Readable, size: tuple[int, int], engine: str) -> Image.Image:
+    """Draw a document with one engine, RGBA."""
+    try:
+        drawing = _ENGINES[engine](readable, size)
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # a panic in resvg is no Exception
+        reason = " ".join(str(error).split())[:120]
+        raise DocumentError(f"{engine} cannot draw it: {reason or repr(error)}") from error
+    if drawing.size != size:
+        raise DocumentError(f"{engine} drew {drawing.size} pixels instead of {size}")
+    return drawing
+
+
+def _with_cairosvg(document: Readable, size: tuple[int, int]) -> Image.Image:
+    """Draw with cairosvg, RGBA."""
     cairosvg = _cairosvg()
     assert cairosvg is not None, "choose() gave a renderer that cannot be had"
-    return bytes(cairosvg.svg2png(bytestring=svg, output_width=size, output_height=size))
-
-
-def _with_resvg(svg: bytes, size: int) -> bytes:
-    """Return a PNG drawn by resvg, which drops text whose font nothing stands in for."""
-    resvg = importlib.import_module("resvg_py")
-    family = stand_in_font()
-    fonts = (
-        {f"{kind}_family": family for kind in ("font", "serif", "sans_serif", "monospace")}
-        if family
-        else {}
+    if document.family and not fonts.installed():
+        raise DocumentError("cairosvg needs an installed font for its text, and there is none")
+    drawn = cairosvg.surface.PNGSurface(
+        cairosvg.parser.Tree(bytestring=document.svg),
+        None,  # nothing is written: making a PNG takes longer than most drawings
+        96,
+        output_width=size[0],
+        output_height=size[1],
+    ).cairo
+    drawn.flush()
+    layout = "BGRa" if sys.byteorder == "little" else "aRGB"  # premultiplied, in native words
+    actual = (drawn.get_width(), drawn.get_height())
+    pixels = bytes(drawn.get_data())
+    return Image.frombytes("RGBa", actual, pixels, "raw", layout, drawn.get_stride()).convert(
+        "RGBA"
     )
-    text = svg.decode("utf-8")
-    return bytes(resvg.svg_to_bytes(svg_string=text, width=size, height=size, dpi=96, **fonts))
 
 
-_ENGINES: dict[str, Callable[[bytes, int], bytes]] = {
+def _with_resvg(document: Readable, size: tuple[int, int]) -> Image.Image:
+    """Draw with resvg, RGBA; it drops text whose font nothing stands in for."""
+    resvg = importlib.import_module("resvg_py")
+    options: dict[str, Any] = {"width": size[0], "height": size[1], "dpi": 96}
+    if document.family:
+        kinds = ("font", "serif", "sans_serif", "cursive", "fantasy", "monospace")
+        options |= {f"{kind}_family": document.family for kind in kinds}
+        options["font_files"] = list(map(str, document.files))
+    # Reading all fonts takes as long as drawing; other alphabets may need any of them.
+    options["skip_system_fonts"] = not document.is_foreign
+    png = bytes(resvg.svg_to_bytes(svg_string=document.svg.decode("utf-8"), **options))
+    return Image.open(io.BytesIO(png), formats=("PNG",)).convert("RGBA")
+
+
+_ENGINES: dict[str, Callable[[Readable, tuple[int, int]], Image.Image]] = {
     "cairosvg": _with_cairosvg,
     "resvg": _with_resvg,
 }
@@ -167,6 +206,6 @@ def _warn_once() -> None:
     )
 
 
-def _version(distribution: str) -> str:
-    """Return the installed version of a distribution."""
-    return importlib.metadata.version(distribution)
+def _engine(name: str) -> Renderer:
+    """Return an engine with its installed version."""
+    return Renderer(name, importlib.metadata.version(_DISTRIBUTIONS[name]))

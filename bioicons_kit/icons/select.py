@@ -1,205 +1,184 @@
 """Icons x buckets -> rows, the list of what a run trains on.
 
-A bucket keeps the icons for which each of its filters holds (a filter that is empty
-holds always): category, license and author are equal to one of those given, the file's
-name matches one of the `name` patterns and none of the `exclude` patterns. Case does
-not count; spaces, underscores and hyphens are one. An icon that two buckets select
-belongs to the first of them only, which is told. Of what is left, `limit` keeps the
-first in the order of the icons' ids, so that a selection depends on the library and the
-preset alone.
+A bucket selects the icons for which each of its filters holds (`filters`). The licenses of
+all that is selected are checked against the preset's policy first (`policy`). An icon that
+two buckets select is told, and counts in the first of them that takes it, or in each, as
+`dataset.overlap` says.
+
+Of what is selected, `limit` takes at most so many, `quota` exactly, `share` a share of the
+whole (`quotas`). Which ones is drawn by a hash of `dataset.seed` and the icon's id: it
+depends on neither the order of the files nor the machine, favors no author, and an icon
+that comes or goes changes the draw by one. At last, whole concepts or authors are held out
+for validation, if the preset asks for it (`holdout`).
 """
 
-import difflib
-import fnmatch
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from bioicons_kit import console
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import licenses
-from bioicons_kit.icons.library import Icon, Library, name_key
-from bioicons_kit.preset import Bucket
+from bioicons_kit.files import sha256_bytes
+from bioicons_kit.icons import filters, holdout, policy, quotas
+from bioicons_kit.icons.filters import matcher
+from bioicons_kit.icons.library import Icon, Library
+from bioicons_kit.icons.row import Role, Row
+from bioicons_kit.preset import Bucket, Dataset
+from bioicons_kit.preset.dataset import Source
 
-# More names than this in one error line hide the one that is looked for.
-_NAMES_SHOWN = 30
+__all__ = ["Libraries", "Role", "Row", "matcher", "place", "rows"]
 
-
-@dataclass(frozen=True)
-class Row:
-    """One icon of the training set: the bucket that selected it, how often it is drawn."""
-
-    icon: Icon
-    bucket: int
-    repeats: int
+Libraries = Mapping[tuple[Source, str], Library]
 
 
-def rows(library: Library, buckets: Sequence[Bucket]) -> tuple[Row, ...]:
+def rows(library: Library | Libraries, dataset: Dataset) -> tuple[Row, ...]:
     """Return the rows of all buckets, sorted by bucket and icon id.
 
+    Args:
+        library: where all buckets select from, or the library of each (source, root).
+        dataset: the preset's buckets, policy, seed, and what applies to all.
+
     Raises:
-        LibraryError: a bucket names an unknown license, matches no icon, or matches only
-            icons that earlier buckets have.
+        LibraryError: a bucket names an unknown license, matches no icon, has fewer than it
+            is to take, or selects what the policy refuses; or nothing can be held out.
     """
-    taken: dict[str, int] = {}
-    selected: list[Row] = []
-    for index, bucket in enumerate(buckets):
-        matching = _matching(library, bucket, index)
-        fresh = [icon for icon in matching if icon.relative not in taken]
-        _tell_overlap(matching, fresh, index, taken)
-        for icon in fresh[: bucket.limit]:
-            taken[icon.relative] = index
-            selected.append(Row(icon, index, bucket.repeats))
-    return tuple(selected)
+    selected = [
+        _selected(library, bucket, index, dataset) for index, bucket in enumerate(dataset.buckets)
+    ]
+    policy.check(selected, dataset.licenses)
+    _check_validation(selected, dataset)
+    _tell_idle(library, dataset)
+    shared = _share_counts(selected, dataset)
+    taken: dict[Path, int] = {}
+    found: list[Row] = []
+    for index, (bucket, icons) in enumerate(zip(dataset.buckets, selected, strict=True)):
+        there = _not_taken(icons, index, taken, dataset)
+        template = bucket.caption or dataset.caption
+        for icon in _taken_by(bucket, index, there, shared, dataset.seed):
+            taken.setdefault(icon.path, index)
+            found.append(Row(icon, index, bucket.repeats, bucket.role, template))
+    if dataset.held_out is None:
+        return tuple(found)
+    return holdout.held_out(found, dataset.held_out, dataset.seed)
 
 
-@dataclass(frozen=True)
-class _Filter:
-    """One condition of a bucket: how an icon's value reads, and whether it passes."""
+def check(here: Libraries, dataset: Dataset) -> None:
+    """Refuse what can be refused before the other libraries are there.
 
-    field: str
-    wanted: tuple[str, ...]
-    value: Callable[[Icon], str]
-    passes: Callable[[Icon], bool]
+    Raises:
+        LibraryError: a bucket that takes from one of these names an unknown license, matches
+            no icon, or selects what the policy refuses.
+    """
+    selected = [
+        _selected(here, bucket, index, dataset) if place(bucket, dataset) in here else []
+        for index, bucket in enumerate(dataset.buckets)
+    ]
+    policy.check(selected, dataset.licenses)
 
 
-def _matching(library: Library, bucket: Bucket, index: int) -> list[Icon]:
-    """Return the icons that pass every filter of a bucket, in the order of their ids."""
+def place(bucket: Bucket, dataset: Dataset) -> tuple[Source, str]:
+    """Return the (source, root) that a bucket takes its pictures from."""
+    return bucket.source or dataset.source, bucket.root or dataset.root
+
+
+def _selected(
+    library: Library | Libraries, bucket: Bucket, index: int, dataset: Dataset
+) -> list[Icon]:
+    """Return the icons that pass a bucket's filters, in the order of their ids."""
     try:
-        filters = _filters(bucket)
+        return filters.matching(_icons(library, bucket, dataset), bucket)
     except LibraryError as error:
         raise LibraryError(f"bucket {index}: {error}") from error
-    matching = _passing(library.icons, filters)
-    if not matching:
-        raise LibraryError(_nothing_matches(library, filters, index))
-    return sorted(matching, key=lambda icon: icon.relative)
 
 
-def _passing(icons: Iterable[Icon], filters: Iterable[_Filter]) -> list[Icon]:
-    """Return the icons that pass all of `filters`."""
-    filters = tuple(filters)
-    return [icon for icon in icons if all(each.passes(icon) for each in filters)]
+def _icons(library: Library | Libraries, bucket: Bucket, dataset: Dataset) -> tuple[Icon, ...]:
+    """Return all icons that a bucket may select from."""
+    return (library if isinstance(library, Library) else library[place(bucket, dataset)]).icons
 
 
-def _filters(bucket: Bucket) -> list[_Filter]:
-    """Return a bucket's conditions, those that are empty left out."""
-    filters = []
-    for field, wanted in (("category", bucket.category), ("author", bucket.author)):
-        if wanted:
-            filters.append(_equality(field, wanted))
-    if bucket.license:
-        ids = tuple(dict.fromkeys(licenses.normalize(text) for text in bucket.license))
-        filters.insert(
-            bool(bucket.category),
-            _Filter("license", ids, lambda icon: icon.license, lambda icon: icon.license in ids),
-        )
-    if bucket.name:
-        filters.append(_Filter("name", bucket.name, _stem, _matches_name(bucket.name)))
-    if bucket.exclude:
-        excluded = _matches_name(bucket.exclude)
-        filters.append(_Filter("exclude", bucket.exclude, _stem, lambda icon: not excluded(icon)))
-    return filters
+def _tell_idle(library: Library | Libraries, dataset: Dataset) -> None:
+    """Say which of the names that the buckets give are those of no icon."""
+    for index, bucket in enumerate(dataset.buckets):
+        for problem in filters.idle(_icons(library, bucket, dataset), bucket):
+            console.warn(f"bucket {index}: {problem}")
 
 
-def _equality(field: str, wanted: tuple[str, ...]) -> _Filter:
-    """Return the condition that an icon's `field` is one of `wanted`."""
-    keys = {name_key(text) for text in wanted}
-
-    def value(icon: Icon) -> str:
-        return str(getattr(icon, field))
-
-    return _Filter(field, wanted, value, lambda icon: name_key(value(icon)) in keys)
-
-
-def _matches_name(patterns: tuple[str, ...]) -> Callable[[Icon], bool]:
-    """Return the condition that a file's name matches one of the shell-style patterns."""
-    keys = [name_key(pattern) for pattern in patterns]
-
-    def matches(icon: Icon) -> bool:
-        stem = name_key(icon.path.stem)
-        return any(fnmatch.fnmatchcase(stem, key) for key in keys)
-
-    return matches
-
-
-def _stem(icon: Icon) -> str:
-    """Return the name that `name` and `exclude` patterns are held against."""
-    return icon.path.stem
-
-
-def _tell_overlap(
-    matching: list[Icon], fresh: list[Icon], index: int, taken: dict[str, int]
-) -> None:
-    """Say that icons of a bucket count in an earlier one; refuse a bucket left empty."""
-    overlap = [icon for icon in matching if icon.relative in taken]
-    if not overlap:
+def _check_validation(selected: Sequence[Sequence[Icon]], dataset: Dataset) -> None:
+    """Refuse to measure by what is learned: an icon of a validation and another bucket."""
+    if dataset.overlap == "first":
         return
-    earlier = ", ".join(str(bucket) for bucket in sorted({taken[i.relative] for i in overlap}))
-    if not fresh:
+    measured = {
+        icon.path: index
+        for index, icons in enumerate(selected)
+        for icon in icons
+        if dataset.buckets[index].role == "validation"
+    }
+    for index, icons in enumerate(selected):
+        both = [icon for icon in icons if measured.get(icon.path, index) != index]
+        if both and dataset.buckets[index].role != "validation":
+            raise LibraryError(
+                f"bucket {index}: {len(both)} of its icons, for example {both[0].relative}, are "
+                f"also in the validation bucket {measured[both[0].path]}, and what is learned "
+                'cannot be measured by; set dataset.overlap = "first" and put the validation '
+                "bucket first, or choose other icons"
+            )
+
+
+def _share_counts(selected: Sequence[Sequence[Icon]], dataset: Dataset) -> list[int] | None:
+    """Return how many pictures each bucket takes by its share; None without shares."""
+    shares = [bucket.share for bucket in dataset.buckets if bucket.share is not None]
+    if not shares:
+        return None
+    available = []
+    earlier: set[Path] = set()
+    for icons in selected:
+        here = {icon.path for icon in icons}
+        available.append(len(here - earlier))
+        if dataset.overlap == "first":
+            earlier |= here
+    return quotas.of_shares(shares, dataset.size, available)
+
+
+def _not_taken(
+    icons: Sequence[Icon], index: int, taken: Mapping[Path, int], dataset: Dataset
+) -> Sequence[Icon]:
+    """Return what a bucket may take: all, or what no earlier one has; tell of the overlap.
+
+    Raises:
+        LibraryError: earlier buckets have everything.
+    """
+    overlap = [icon for icon in icons if icon.path in taken]
+    if not overlap:
+        return icons
+    earlier = ", ".join(str(bucket) for bucket in sorted({taken[icon.path] for icon in overlap}))
+    also = f"bucket {index}: {len(overlap)} of its {len(icons)} icons are also in bucket {earlier}"
+    if dataset.overlap == "each":
+        console.warn(f"{also}, and count in each")
+        return icons
+    if len(overlap) == len(icons):
         raise LibraryError(
             f"bucket {index}: bucket {earlier} already has all {len(overlap)} icons that it "
-            "matches, and an icon counts only once; remove the bucket or narrow the earlier one"
+            "matches, and an icon counts only once; remove the bucket or narrow the earlier one, "
+            'or set dataset.overlap = "each"'
         )
-    console.warn(
-        f"bucket {index}: {len(overlap)} of its {len(matching)} icons are also in bucket "
-        f"{earlier}, where alone they count"
-    )
+    console.warn(f"{also}, where alone they count")
+    return [icon for icon in icons if icon.path not in taken]
 
 
-def _nothing_matches(library: Library, filters: list[_Filter], index: int) -> str:
-    """Say what a bucket looked for, and what there is instead."""
-    allowing = [each for each in filters if each.field != "exclude"]
-    what = " and ".join(f"{each.field} {_quoted(each)}" for each in allowing) or "anything"
-    excluded = len(_passing(library.icons, allowing))
-    if excluded:
-        return (
-            f"bucket {index}: exclude {_quoted(filters[-1])} leaves out all {excluded} icons that "
-            f"match {what}; take a pattern away"
-        )
-    return f"bucket {index}: no icon matches {what}; {_alternatives(library, allowing)}"
+def _taken_by(
+    bucket: Bucket, index: int, icons: Sequence[Icon], shared: Sequence[int] | None, seed: int
+) -> Sequence[Icon]:
+    """Return the icons that a bucket takes of those it may, in the order of their ids.
 
-
-def _alternatives(library: Library, filters: list[_Filter]) -> str:
-    """List the values of the one filter without which the bucket would not be empty.
-
-    Where no single filter is to blame, list the library's values of the first.
+    Raises:
+        LibraryError: there are fewer than the bucket's quota.
     """
-    for each in filters:
-        others = [other for other in filters if other is not each]
-        near = _passing(library.icons, others)
-        if near:
-            return _offer(each, near, others)
-    return _offer(filters[0], list(library.icons), [])
-
-
-def _offer(wrong: _Filter, icons: list[Icon], others: list[_Filter]) -> str:
-    """List the values that `icons` have where `wrong` looks, the likeliest first."""
-    values = sorted({wrong.value(icon) for icon in icons}, key=str.casefold)
-    by_key = {name_key(value): value for value in values}
-    near = [
-        by_key[match]
-        for text in wrong.wanted
-        for match in difflib.get_close_matches(name_key(text.strip("*")), by_key, n=1, cutoff=0.6)
-    ]
-    hint = f"did you mean {' or '.join(map(repr, dict.fromkeys(near)))}? " if near else ""
-    plural = {"category": "categories"}.get(wrong.field, f"{wrong.field}s")
-    shown = ", ".join(values[:_NAMES_SHOWN])
-    more = f" and {len(values) - _NAMES_SHOWN} more" if len(values) > _NAMES_SHOWN else ""
-    return f"{hint}{plural} {_of_icons(others)}: {shown}{more}"
-
-
-def _of_icons(filters: list[_Filter]) -> str:
-    """Say which icons the values listed in an error are those of."""
-    by_field = {each.field: _quoted(each) for each in filters}
-    before = f"{by_field['license']} " if "license" in by_field else ""
-    after = "".join(
-        f" {word} {by_field[field]}"
-        for field, word in (("category", "of"), ("author", "by"), ("name", "named"))
-        if field in by_field
-    )
-    return f"with {before}icons{after}"
-
-
-def _quoted(each: _Filter) -> str:
-    """Return a filter's values as an error names them; license ids need no quotes."""
-    quote = str if each.field == "license" else repr
-    return " or ".join(quote(text) for text in each.wanted)
+    if bucket.quota is not None and len(icons) < bucket.quota:
+        raise LibraryError(
+            f"bucket {index}: its quota is {bucket.quota:,} icons, but {len(icons):,} are there to "
+            "choose from; lower the quota, widen the filters, or use limit to take what there is"
+        )
+    count = shared[index] if shared else bucket.quota or bucket.limit
+    if count is None or count >= len(icons):
+        return icons
+    drawn = sorted(icons, key=lambda icon: sha256_bytes(f"{seed} {icon.relative}".encode()))
+    return sorted(drawn[:count], key=lambda icon: icon.relative)

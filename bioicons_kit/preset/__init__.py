@@ -7,11 +7,12 @@ here, but where they are opened.
 """
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from bioicons_kit.preset.dataset import Augment, Bucket, Dataset, HeldOut, Policy
+from bioicons_kit.preset.data import BUCKET_STEP, Augment, Mask, Sizes
+from bioicons_kit.preset.dataset import Bucket, Dataset, HeldOut, Policy
 from bioicons_kit.preset.sources import Captioner, Hub, Quality
 from bioicons_kit.preset.training import Lora, Memory, Model, Sample, Train
 from bioicons_kit.preset.values import (
@@ -26,6 +27,7 @@ from bioicons_kit.preset.values import (
 )
 
 __all__ = [
+    "BUCKET_STEP",
     "RANDOM",
     "SHIPPED",
     "STARTER",
@@ -37,6 +39,7 @@ __all__ = [
     "HeldOut",
     "Hub",
     "Lora",
+    "Mask",
     "Memory",
     "Model",
     "Output",
@@ -44,6 +47,7 @@ __all__ = [
     "Preset",
     "Quality",
     "Sample",
+    "Sizes",
     "Table",
     "Tables",
     "Train",
@@ -103,6 +107,22 @@ class Tables(Table):
     train: Train = Field(default_factory=Train, description="The optimization.")
     sample: Sample = Field(default_factory=Sample, description="The test pictures.")
     output: Output = Field(default_factory=Output, description="Where a run leaves its files.")
+
+    @model_validator(mode="after")
+    def _tables_agree(self) -> Self:
+        if self.train.trigger_only and not self.dataset.trigger.strip():
+            raise refuse(
+                "[train]: trigger_only needs a trigger; set dataset.trigger",
+                *("train.trigger_only", "dataset.trigger"),
+            )
+        has_prior = any(each.role == "prior" for each in self.dataset.buckets)
+        if not has_prior and (self.train.prior_share is not None or self.train.prior_weight != 1):
+            raise refuse(
+                "[train]: prior_share and prior_weight are for prior pictures, and no bucket has "
+                'role = "prior"',
+                *("train.prior_share", "train.prior_weight"),
+            )
+        return self
 
 
 class Preset(Tables):

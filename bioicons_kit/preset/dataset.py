@@ -1,20 +1,21 @@
 """What a preset says about the data: where it comes from, what of it, how it is shown."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from bioicons_kit.preset.data import BUCKET_STEP, Augment, Mask, Sizes
 from bioicons_kit.preset.sources import Captioner, Hub, Quality
 from bioicons_kit.preset.values import (
     SHIPPED,
     Color,
-    Colors,
     Plain,
     Seed,
     Share,
     Side,
     Table,
-    Text,
+    Template,
     Words,
     is_hub_id,
     placeholders,
@@ -47,32 +48,6 @@ class HeldOut(Table):
         description="What is never split: all icons of a concept (mouse-1, mouse_2) or of an "
         "author.",
     )
-
-
-class Augment(Table):
-    """Versions of a picture: each repeat of an epoch shows one of its own."""
-
-    flip: bool = Field(
-        False, description="Mirror every other version left to right; never where names say sides."
-    )
-    rotation: float = Field(
-        0.0, ge=0, le=45, description="Largest rotation either way, in degrees."
-    )
-    scale: float = Field(
-        0.0, ge=0, le=0.5, description="Largest shrinkage, as a share of the size."
-    )
-    color: float = Field(
-        0.0, ge=0, le=0.5, description="Largest change of brightness, contrast and saturation."
-    )
-    backgrounds: Colors = Field(
-        (),
-        description='Backgrounds taken in turn: colors, or "random"; dataset.background if empty.',
-    )
-
-    @property
-    def is_off(self) -> bool:
-        """Whether every version is the picture as it is."""
-        return self == Augment()
 
 
 class Bucket(Table):
@@ -118,25 +93,32 @@ class Bucket(Table):
     root: Plain | None = Field(
         None, description="Where this bucket's pictures are; dataset.root if absent."
     )
-    caption: Text | None = Field(
+    caption: Template | None = Field(
         None, description="Caption template of this bucket; dataset.caption if absent."
     )
     augment: Augment = Field(
         default_factory=Augment, description="Versions of the pictures; off by default."
     )
-
-    @field_validator("caption")
-    @classmethod
-    def _template(cls, value: str | None) -> str | None:
-        if value is not None:
-            placeholders(value)
-        return value
+    generate: int | None = Field(
+        None,
+        ge=1,
+        description="Pictures this prior bucket's folder is to hold: what is missing is drawn by "
+        "the model that is fine-tuned, with the bucket's caption as prompt.",
+    )
 
     @model_validator(mode="after")
     def _applies(self) -> Self:
         counts = [key for key in ("limit", "quota", "share") if getattr(self, key) is not None]
         if len(counts) > 1:
             raise refuse(f"{' and '.join(counts)} exclude one another; keep one", *counts)
+        if self.generate is not None and (
+            self.role != "prior" or self.root is None or not self.caption or "{" in self.caption
+        ):
+            raise refuse(
+                'generate needs role = "prior", a root of this bucket\'s own, and a caption '
+                "without placeholders: it is the prompt",
+                *("generate", "role", "root", "caption"),
+            )
         if self.source is not None and self.root is None:
             raise refuse("source needs a root of this bucket's own", "source", "root")
         if self.role == "validation" and (self.repeats > 1 or not self.augment.is_off):
@@ -160,7 +142,7 @@ class Dataset(Table):
     root: Plain = Field(
         description='Icon library: "shipped" (the icons that come with the kit) or a folder laid '
         "out as license/category/author/name.svg; or a folder of images; or a hub dataset, "
-        '"owner/name". Relative folders start at the preset.'
+        '"owner/name", or the folder of one. Relative folders start at the preset.'
     )
     hub: Hub | None = Field(
         None, description='How to read the hub dataset; only with source "hub".'
@@ -175,7 +157,7 @@ class Dataset(Table):
     trigger: str = Field(
         "", description='Words that call the style up, for example "bioicon style".'
     )
-    caption: Text = Field(
+    caption: Template = Field(
         "{trigger}, {article} {name}",
         description="Caption template; placeholders {trigger}, {article} (a or an), {name} and "
         "{category}.",
@@ -196,6 +178,10 @@ class Dataset(Table):
     margin: float = Field(
         0.05, ge=0, le=0.4, description="Share of the side that is left free on each side."
     )
+    sizes: Sizes = Field(
+        default_factory=Sizes, description="Further sizes and shapes of the pictures."
+    )
+    mask: Mask | None = Field(None, description="Where the loss looks; everywhere alike if absent.")
     renderer: Literal["auto", "cairosvg", "resvg"] = Field(
         "auto",
         description="What draws the icons; auto is cairosvg, and resvg for files that cairosvg is "
@@ -222,12 +208,6 @@ class Dataset(Table):
         ),
     ] = Field(min_length=1, description="Choices of pictures, each a [[dataset.buckets]] table.")
 
-    @field_validator("caption")
-    @classmethod
-    def _template(cls, value: str) -> str:
-        placeholders(value)
-        return value
-
     @model_validator(mode="after")
     def _trigger_given(self) -> Self:
         templates = [self.caption, *(each.caption or "" for each in self.buckets)]
@@ -242,16 +222,79 @@ class Dataset(Table):
 
     @model_validator(mode="after")
     def _source_fits(self) -> Self:
-        sources = {self.source, *(each.source for each in self.buckets)}
-        if (self.hub is None) == ("hub" in sources):
+        kinds = self._kinds()
+        if (self.hub is None) == ("hub" in kinds):
             problem = "is missing" if self.hub is None else "cannot apply"
             raise refuse(
                 f'the table [dataset.hub] {problem}: it goes with source = "hub"', "source"
             )
-        if self.source == "hub" and not is_hub_id(self.root):
-            raise refuse('must be a hub dataset, "owner/name"', "root")
+        if kinds == {"icons"} and self.quality != Quality():
+            raise refuse(
+                "quality is for images, and every bucket takes icons: remove it", "quality"
+            )
+        if "icons" not in kinds:
+            for key in ("margin", "renderer"):
+                if getattr(self, key) != Dataset.model_fields[key].default:
+                    raise refuse(f"{key} is for icons, and no bucket takes any: remove it", key)
         if self.root == SHIPPED and self.source != "icons":
             raise refuse('root = "shipped" is a library of icons; remove source', "source", "root")
+        return self
+
+    @model_validator(mode="after")
+    def _hub_fits(self) -> Self:
+        for index, each in enumerate(self.buckets):
+            if self.hub is None or (each.source or self.source) != "hub":
+                continue
+            root = each.root or self.root
+            if not is_hub_id(root) and not Path(root).is_absolute():
+                raise refuse('must be a hub dataset, "owner/name", or the folder of one', "root")
+            if (each.limit or each.quota or (each.share and self.size)) is None:
+                raise refuse(
+                    f"bucket {index} does not say how many pictures to take, and a hub dataset is "
+                    "read until all buckets are full: set its limit or quota, or share and size",
+                    "buckets",
+                )
+            if (each.name or each.exclude) and self.hub.title is None:
+                raise refuse(
+                    f"bucket {index} chooses by name or exclude, which are held against the titles "
+                    "of a hub dataset's rows: set hub.title, or remove them",
+                    *("buckets", "hub"),
+                )
+            is_named = self.hub.title is not None or self.hub.caption is not None
+            if not is_named and "name" in placeholders(each.caption or self.caption):
+                raise refuse(
+                    "caption uses {name}, which the hub dataset's rows do not have: set hub.title "
+                    "or hub.caption, or a caption without it",
+                    *("caption", "hub"),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        kinds = self._kinds()
+        if kinds == {"icons"} and self.sizes.for_images_only:
+            raise refuse(
+                "sizes.aspects, sizes.crop and sizes.upscale are for images; icons are always "
+                "drawn whole, sharp and square: remove them",
+                "sizes",
+            )
+        if self.sizes.aspects == "buckets" and any(
+            side % BUCKET_STEP for side in (self.resolution, *self.sizes.extra)
+        ):
+            raise refuse(
+                f'with sizes.aspects = "buckets", resolutions must be multiples of {BUCKET_STEP}',
+                *("resolution", "sizes"),
+            )
+        if self.mask is not None:
+            if self.mask.source == "alpha" and "icons" not in kinds:
+                raise refuse('mask.source = "alpha" is for icons: images cover all', "mask")
+            if self.mask.source == "files" and "icons" in kinds:
+                raise refuse('mask.source = "files" is for images; icons have "alpha"', "mask")
+        if any(
+            each.generate is not None and (each.source or self.source) != "images"
+            for each in self.buckets
+        ):
+            raise refuse('generate makes images: its bucket needs source = "images"', "buckets")
         return self
 
     @model_validator(mode="after")
@@ -273,4 +316,15 @@ class Dataset(Table):
             raise refuse(
                 "the captioner needs a file to write to: set captions", "captioner", "captions"
             )
+        is_asked_of_icons = self.captioner is not None and self.captioner.speaks_of_icons
+        if is_asked_of_icons and "icons" not in self._kinds():
+            raise refuse(
+                "the captioner's own prompt speaks of icons, and no bucket takes any: set "
+                "captioner.prompt",
+                "captioner",
+            )
         return self
+
+    def _kinds(self) -> set[Source]:
+        """Return the kinds of sources that the buckets take from."""
+        return {each.source or self.source for each in self.buckets}

@@ -34,10 +34,14 @@ class Hub(Table):
     @field_validator("where")
     @classmethod
     def _conditions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        columns: set[str] = set()
         for text in value:
             column, equals, wanted = text.partition("=")
             if not (column.strip() and equals and wanted.strip()):
                 raise refuse(f"has {text!r}, which is not of the form 'column=value'")
+            if column.strip() in columns:
+                raise refuse(f"asks twice of the column {column.strip()!r}, and all must hold")
+            columns.add(column.strip())
         return value
 
 
@@ -67,7 +71,9 @@ class Captioner(Table):
         description="Folder or hub id of the local model, or the server's name for it."
     )
     base_url: Plain | None = Field(
-        None, description="Address of the OpenAI-compatible server, up to /v1."
+        None,
+        description="Address of the OpenAI-compatible server, up to /v1 (or of one that speaks as "
+        "Gemini's does).",
     )
     prompt: Text = Field(
         "Describe this scientific icon in one short sentence for an image caption. It shows: "
@@ -86,5 +92,16 @@ class Captioner(Table):
     def _applies(self) -> Self:
         if self.base_url is not None and self.kind == "local":
             raise refuse("base_url cannot apply to a local model; remove it", "base_url", "kind")
+        pace = Captioner.model_fields["requests_per_minute"].default
+        if self.requests_per_minute != pace and self.kind == "local":
+            raise refuse(
+                "requests_per_minute cannot apply to a local model; remove it",
+                *("requests_per_minute", "kind"),
+            )
         placeholders(self.prompt, ("name",))
         return self
+
+    @property
+    def speaks_of_icons(self) -> bool:
+        """Whether the prompt is the one that comes with the kit."""
+        return bool(self.prompt == Captioner.model_fields["prompt"].default)

@@ -35,8 +35,13 @@ def refuse(message: str, *keys: str) -> PydanticCustomError:
 
 
 def is_hub_id(text: str) -> bool:
-    """Tell whether `text` looks like a hub id, `owner/name`, and not like a folder."""
-    return _HUB_ID.fullmatch(text) is not None
+    """Tell whether `text` looks like a hub id, `owner/name`, and not like a folder or file."""
+    return _HUB_ID.fullmatch(text) is not None and not is_weight_file(text)
+
+
+def is_weight_file(text: str) -> bool:
+    """Tell whether `text` names one file of weights, by its ending."""
+    return text.endswith(".safetensors")
 
 
 def is_plain(text: str) -> bool:
@@ -47,6 +52,13 @@ def is_plain(text: str) -> bool:
 def words(value: object) -> object:
     """Accept one string for a list of one, and TOML's lists for tuples."""
     if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def one_or_more(value: object) -> object:
+    """Accept one number for a list of one, and TOML's lists for tuples."""
+    if isinstance(value, int | float):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
 
@@ -84,6 +96,14 @@ def _color(text: str) -> str:
     return color
 
 
+def _template(text: str) -> str:
+    """Refuse a caption template that says nothing, or has placeholders that are none."""
+    if not text.strip():
+        raise refuse("must not be blank")
+    placeholders(text)
+    return text
+
+
 Text = Annotated[str, Field(min_length=1)]
 Plain = Annotated[Text, AfterValidator(_one_line)]
 Pattern = Annotated[Text, AfterValidator(_pattern)]
@@ -94,7 +114,8 @@ Color = Annotated[str, AfterValidator(_color)]
 Colors = Annotated[
     tuple[Color, ...], BeforeValidator(words, json_schema_input_type=Color | list[Color])
 ]
-Share = Annotated[float, Field(gt=0, le=1)]
+Template = Annotated[Text, AfterValidator(_template)]
+Share = Annotated[float, Field(ge=0.0001, le=1)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Side = Annotated[int, Field(ge=64, le=2048, multiple_of=16)]
 

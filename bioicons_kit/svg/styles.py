@@ -8,22 +8,24 @@ so is every at-rule, since neither renderer follows any that matters to a pictur
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
+
+from bioicons_kit.svg import modern
 
 _COMMENT = re.compile(r"/\*.*?(?:\*/|\Z)|<!--|-->", re.DOTALL)
 _TOKEN = re.compile(r""""[^"]*(?:"|\Z)|'[^']*(?:'|\Z)|[(){};]|[^"'(){};]+""")
 _STRING = re.compile(r""""[^"]*"|'[^']*'""")
 _URL = re.compile(r"\burl\(", re.IGNORECASE)
-_LOCAL_URL = re.compile(r"""\burl\(\s*(["']?)#([^"'()\s]+)\1\s*\)""", re.IGNORECASE)
+_LOCAL_URL = re.compile(
+    r"""\burl\(\s*(?:"#([^"()]+)"|'#([^'()]+)'|#([^"'()\s]+))\s*\)""", re.IGNORECASE
+)
 _LOADS = re.compile(r"\\|\b(?:image|image-set|src|expression|element|cross-fade)\(", re.IGNORECASE)
 # Lengths and transforms in a style sheet would escape the check of what a drawing costs;
 # no icon has them there, and not every renderer heeds them.
 _GEOMETRY = frozenset(("d", "r", "rx", "ry", "cx", "cy", "x", "y", "width", "height", "transform"))
 _MEASURES = {"font", "font-size", "stroke-width", "stroke-dasharray", "stroke-dashoffset"}
 _HUGE = re.compile(r"(?<![\d.])\d{10}|\d\.?[eE]\+?\d")
-# draw.io writes both colors of a pair; icons are drawn on a light page.
-_LIGHT_DARK = re.compile(r"\blight-dark\(((?:[^(),]|\([^()]*\))+),(?:[^()]|\([^()]*\))*\)")
 
 
 class Rule(NamedTuple):
@@ -49,17 +51,17 @@ def is_local(value: str) -> bool:
 
 def references(value: str) -> list[str]:
     """Return the ids that a value refers to with `url(#id)`."""
-    return [match[2] for match in _LOCAL_URL.finditer(value)]
+    return [match[match.lastindex or 0] for match in _LOCAL_URL.finditer(value)]
 
 
-def with_prefix(value: str, prefix: str) -> str:
-    """Return a value with `prefix` put before the ids that it refers to."""
-    return _LOCAL_URL.sub(lambda match: f"url(#{prefix}{match[2]})", value)
+def renamed(value: str, name: Callable[[str], str]) -> str:
+    """Return a value with the ids that it refers to replaced."""
 
+    def replaced(match: re.Match[str]) -> str:
+        old = match[match.lastindex or 0]
+        return match[0].replace(f"#{old}", f"#{name(old)}")
 
-def simplified(value: str) -> str:
-    """Return a value with the color functions replaced that renderers do not know."""
-    return _LIGHT_DARK.sub(r"\1", value) if "light-dark" in value else value
+    return _LOCAL_URL.sub(replaced, value)
 
 
 def declarations(text: str) -> Iterator[tuple[str, str]]:
@@ -86,7 +88,7 @@ def clean_declarations(text: str, without: Iterable[str] = ()) -> Cleaned:
         ):
             removed.append(f"CSS {name[:40]}: {value[:60]}")
         elif name not in without:
-            kept.append(f"{name}:{simplified(value)}")
+            kept.append(f"{name}:{modern.plain(value)}")
     return Cleaned(";".join(kept), tuple(removed))
 
 
@@ -99,6 +101,8 @@ def clean_sheet(text: str) -> Cleaned:
             continue
         block = clean_declarations(rule.declarations, _GEOMETRY)
         removed += block.removed
+        names = {name for name, _ in declarations(rule.declarations)} & _GEOMETRY
+        removed += [f"CSS {name} in a style sheet" for name in sorted(names)]
         if block.text:
             kept.append(f"{rule.selectors}{{{block.text}}}")
     return Cleaned("\n".join(kept), tuple(removed))
@@ -107,6 +111,11 @@ def clean_sheet(text: str) -> Cleaned:
 def rules(text: str) -> list[Rule]:
     """Return the plain rules of a style sheet that `clean_sheet` returned."""
     return [rule for rule in _rules(text) if not rule.selectors.startswith("@")]
+
+
+def all_rules(text: str) -> list[Rule]:
+    """Return the rules of any style sheet, at-rules with their keyword in `selectors`."""
+    return list(_rules(text))
 
 
 def _rules(text: str) -> Iterator[Rule]:

@@ -1,8 +1,8 @@
-"""The window a browser shows an SVG through, and the square canvas it is put on.
+"""The window a browser shows an SVG through, and the canvas it is put on.
 
 Sizes follow CSS and SVG 2, chapter 8: lengths in CSS pixels, percentages and missing
 lengths taken from the viewBox. The original window becomes a nested `<svg>` in the
-middle of a square, so that the renderer scales and clips as a browser would.
+middle of a canvas, so that the renderer scales and clips as a browser would.
 """
 
 import math
@@ -15,8 +15,8 @@ from lxml import etree
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.svg.tree import SVG, XLINK
 
-# The side of the canvas. Renderers scale it; it only has to be a sane number for them,
-# whatever the original's units were.
+# The longer side of the canvas, at least. Renderers scale it; it only has to be a sane
+# number for them, whatever the original's units were.
 CANVAS = 1024
 
 # CSS pixels (1/96 in); an em is 16 px where no font size is set.
@@ -51,11 +51,11 @@ class Window:
             element.set("preserveAspectRatio", self.aspect)
 
 
-def of(root: Any) -> Window:
-    """Return the window of a root element.
+def of(root: Any) -> Window | None:
+    """Return the window of a root element; None where it does not say how large it is.
 
     Raises:
-        DocumentError: it has no size, or one that no drawing can have.
+        DocumentError: its size is zero, or one that no drawing can have.
     """
     width, height = length(root.get("width")), length(root.get("height"))
     box = _four_numbers(root.get("viewBox"))
@@ -64,7 +64,7 @@ def of(root: Any) -> Window:
     if box is None and width is not None and height is not None:
         box = (0.0, 0.0, width, height)
     if box is None:
-        raise DocumentError("it has neither a viewBox nor a width and height")
+        return None
     _check_range(*box)
     if width is None and height is None:
         width, height = box[2:]
@@ -77,17 +77,44 @@ def of(root: Any) -> Window:
     return Window(width, height, box, aspect(root))
 
 
-def framed(window: Window, margin: float) -> tuple[Any, Any]:
-    """Return the square canvas and, in its middle, the element for the root's content."""
-    canvas = etree.Element(f"{{{SVG}}}svg", nsmap={None: SVG, "xlink": XLINK})
-    canvas.set("width", str(CANVAS))
-    canvas.set("height", str(CANVAS))
-    canvas.set("viewBox", f"0 0 {CANVAS} {CANVAS}")
-    frame = etree.SubElement(canvas, f"{{{SVG}}}svg")
-    scale = CANVAS * (1 - 2 * margin) / max(window.width, window.height)
+def around(box: tuple[float, float, float, float]) -> Window:
+    """Return the window that shows a drawing with these bounds (x, y, width, height) whole.
+
+    Raises:
+        DocumentError: no drawing can be that large or that small.
+    """
+    x, y, width, height = box
+    side = max(width, height)  # a line of no width is given as much room as it is long
+    if min(width, height) < side / 1000:
+        x, y, width, height = x - (side - width) / 2, y - (side - height) / 2, side, side
+    _check_range(x, y, width, height)
+    return Window(width, height, (x, y, width, height), "")
+
+
+def canvas(size: tuple[int, int] = (1, 1)) -> tuple[Any, Any]:
+    """Return a canvas as wide and high as `size` (only the ratio matters) and a root in it."""
+    unit = math.ceil(CANVAS / max(size))  # whole numbers, so that resvg rounds nothing
+    width, height = str(size[0] * unit), str(size[1] * unit)
+    outer = etree.Element(f"{{{SVG}}}svg", nsmap={None: SVG, "xlink": XLINK})
+    outer.set("width", width)
+    outer.set("height", height)
+    outer.set("viewBox", f"0 0 {width} {height}")
+    return outer, etree.SubElement(outer, f"{{{SVG}}}svg")
+
+
+def frame(outer: Any, window: Window, margin: float) -> None:
+    """Put a window in the middle of its canvas.
+
+    Args:
+        outer: what `canvas` returned, with the window's content in its only child.
+        window: what the original root shows.
+        margin: share of the canvas's shorter side that is left free on each side.
+    """
+    full = float(outer.get("width")), float(outer.get("height"))
+    free = 2 * margin * min(full)
+    scale = min((full[0] - free) / window.width, (full[1] - free) / window.height)
     width, height = window.width * scale, window.height * scale
-    window.put(frame, (CANVAS - width) / 2, (CANVAS - height) / 2, width, height)
-    return canvas, frame
+    window.put(outer[0], (full[0] - width) / 2, (full[1] - height) / 2, width, height)
 
 
 def _check_range(x: float, y: float, width: float, height: float) -> None:
@@ -103,12 +130,26 @@ def aspect(element: Any) -> str:
 
 
 def length(text: str | None) -> float | None:
-    """Return a length in px; None where it is missing, relative or nonsense."""
+    """Return a length in px; None where it is missing, relative, negative or nonsense."""
+    value = signed_length(text)
+    return value if value is not None and value >= 0 else None
+
+
+def shown(root: Any) -> tuple[float, float, float, float] | None:
+    """Return the part of the drawing that a root shows, in its units; None if it has no size."""
+    try:
+        window = of(root)
+    except DocumentError:
+        return None
+    return None if window is None else window.viewbox
+
+
+def signed_length(text: str | None) -> float | None:
+    """Return a coordinate in px; None where it is missing, relative or nonsense."""
     match = _LENGTH.fullmatch((text or "").strip())
     if match is None or match[2].lower() not in _UNITS:
         return None
-    value = float(match[1]) * _UNITS[match[2].lower()]
-    return value if value >= 0 else None
+    return float(match[1]) * _UNITS[match[2].lower()]
 
 
 def _four_numbers(text: str | None) -> tuple[float, float, float, float] | None:

@@ -80,7 +80,7 @@ def test_size_is_what_a_browser_would_show(attributes, size):
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
-        ("", "neither a viewBox nor"),
+        ("", "neither a viewBox nor a size, and nothing drawn"),
         ('width="100%" height="100%"', "neither a viewBox nor"),
         ('width="10" height="1potato"', "neither a viewBox nor"),
         ('width="0" height="10"', "zero"),
@@ -95,6 +95,37 @@ def test_size_is_what_a_browser_would_show(attributes, size):
 def test_roots_without_a_usable_size_are_refused(attributes, reason):
     with pytest.raises(DocumentError, match=reason):
         document.sanitize(svg("<rect/>", attributes), 0)
+
+
+@pytest.mark.parametrize("attributes", ["", 'width="100%" height="100%"', 'width="8"', 'x="1"'])
+def test_drawing_without_a_size_is_shown_whole(draw, attributes):
+    far = svg(
+        '<g transform="translate(500 -300)"><rect width="20" height="10" fill="red"/></g>'
+        '<rect x="510" y="-290" width="20" height="30" fill="blue"/>',
+        attributes,
+    )
+    found = document.sanitize(far, 0.1)
+    assert (found.width, found.height) == pytest.approx((30, 40))
+    picture = draw(far, size=100, margin=0.1)
+    rows, columns = np.nonzero((picture != WHITE).any(axis=2))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (10, 89, 20, 79)
+    assert picture[15, 25].tolist() == RED
+    assert picture[85, 75].tolist() == BLUE
+
+
+def test_a_line_without_a_size_is_given_room(draw):
+    picture = draw(svg('<path d="M0 5H10" stroke="red" stroke-width=".004"/>', ""), size=100)
+    assert document.sanitize(svg('<path d="M0 5H10"/>', ""), 0).width == 10
+    assert picture.shape == (100, 100, 3)
+
+
+def test_bombs_are_refused_before_their_bounds_are_followed():
+    groups = "".join(
+        f'<g id="g{n}">{f"<use href=&quot;#g{n - 1}&quot;/>".replace("&quot;", chr(34)) * 10}</g>'
+        for n in range(1, 9)
+    )
+    with pytest.raises(DocumentError, match="draws more than"):
+        document.sanitize(svg(f'<g id="g0"><rect width="1" height="1"/></g>{groups}', ""), 0)
 
 
 def test_drawing_stands_in_the_middle_with_the_margin_free(draw):
@@ -146,6 +177,7 @@ def test_output_is_the_same_bytes_each_time_and_sanitizing_twice_draws_the_same(
 def test_drawing_elements_attributes_and_text_are_kept():
     body = (
         '<defs><linearGradient id="g"><stop offset="0"></stop></linearGradient></defs>'
+        '<clipPath id="c"></clipPath>'
         '<path clip-path="url(#c)" d="M0 0L1 1" style="fill:url(#g)"></path>'
         '<use xlink:href="#x"></use>'
         '<text x="1" xml:space="preserve"> a <tspan>b</tspan> c </text>'
@@ -215,6 +247,34 @@ def test_declared_encodings_are_read(encoding):
     data = svg("<text>é</text>", before=f'<?xml version="1.0" encoding="{encoding}"?>')
     found = document.sanitize(data.decode().encode(encoding), 0)
     assert "<text>é</text>" in found.svg.decode("utf-8")
+
+
+def test_references_that_browsers_follow_are_followed(draw):
+    gradient = '<linearGradient id="{}"><stop stop-color="#f00"/></linearGradient>'
+    for identifier, reference in (("a b", "#a b"), ("a b", "#a%20b"), ("é", "#%C3%A9")):
+        body = (
+            gradient.format(identifier)
+            + f'<linearGradient id="g" xlink:href="{reference}"/>'
+            + '<rect width="10" height="10" fill="url(#g)"/>'
+        )
+        assert draw(svg(body))[50, 50].tolist() == RED
+
+
+def test_transform_in_a_style_becomes_the_attribute_and_wins(draw):
+    body = '<rect width="5" height="10" fill="red" transform="scale(0)" style="{}"/>'
+    assert draw(svg(body.format("transform:translate(5px,0)")))[50, 75].tolist() == RED
+    assert 'transform="translate(5 0)"' in clean(body.format("transform:translate(5px,0px)"))
+    assert "scale(0)" in clean(body.format("transform:translate(5em)"))
+
+
+def test_groups_in_a_clip_path_do_not_clip():
+    body = '<clipPath id="c"><g><rect></rect></g><path d="M0 0"></path></clipPath>'
+    assert clean(body) == '<clipPath id="c"><path d="M0 0"></path></clipPath>'
+
+
+def test_missing_filters_masks_and_clips_are_as_none(draw):
+    body = '<rect width="10" height="10" fill="red" filter="url(#f)" style="clip-path:url(#c)"/>'
+    assert draw(svg(body))[50, 50].tolist() == RED
 
 
 # Pictures inside

@@ -7,9 +7,12 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.icons import document, raster
+from bioicons_kit.icons.picture import Recipe
+from bioicons_kit.icons.workers import Painters, Task
 from bioicons_kit.svg import cost
 
 SVG = "http://www.w3.org/2000/svg"
@@ -143,6 +146,45 @@ def test_documents_over_a_limit_are_refused_in_time(name):
     assert "\n" not in str(caught.value)
 
 
+# Within every limit on what stands in a file, and still more than a process should bear.
+HEAVY = {
+    "long dashes": svg(
+        f'<path d="{"M0 0L9 9L0 9L9 0" * 5000}" fill="none" stroke="red" stroke-dasharray=".001"/>'
+    ),
+    "wide turbulence": svg(
+        '<filter id="f"><feTurbulence baseFrequency=".5" numOctaves="2000000"/></filter>'
+        '<rect width="9" height="9" filter="url(#f)"/>'
+    ),
+    "large morphology": svg(
+        '<filter id="f"><feMorphology radius="400"/></filter>' * 1
+        + '<rect width="9" height="9" filter="url(#f)"/>' * 50
+    ),
+    "many circles": svg('<circle cx="5" cy="5" r="4" stroke="#000"/>' * 49_000),
+}
+
+
+def test_a_run_over_hostile_files_completes_within_its_limits(tmp_path):
+    contents = {**{name: data for name, (data, _) in REFUSED.items()}, **HEAVY}
+    contents["good"] = svg('<rect width="9" height="9"/>')
+    paths = [tmp_path / f"{number}.svg" for number in range(len(contents))]
+    for path, data in zip(paths, contents.values(), strict=True):
+        path.write_bytes(data)
+    recipe = Recipe(512, 512, 0.05, "auto")
+    problems = {}
+    with Painters(2, seconds=4.0, memory=1_000_000_000) as painters:
+        tasks = (Task(path, "svg", recipe) for path in paths)
+        for name, outcome in zip(contents, painters.paint(tasks), strict=True):
+            assert (outcome.picture is None) == (outcome.problem is not None)
+            problems[name] = outcome.problem
+    assert problems["good"] is None
+    for name, (_, reason) in REFUSED.items():
+        assert problems[name] is not None, name
+        assert reason in problems[name] or "limit is 16" in problems[name], name
+    for name in HEAVY:
+        assert problems[name] is None or "took longer than 4 s" in problems[name], problems[name]
+    assert any("took longer" in (problems[name] or "") for name in HEAVY)
+
+
 @pytest.fixture
 def listener():
     """Return an address that must not be visited, and the list of visits."""
@@ -205,12 +247,7 @@ def test_nothing_is_fetched(name, engine, listener):
 
 def test_files_are_not_read(tmp_path):
     secret = tmp_path / "secret.png"
-    raster.render(
-        document.sanitize(svg('<rect width="9" height="9" fill="red"/>'), 0).svg,
-        16,
-        "#ffffff",
-        raster.choose("resvg"),
-    ).save(secret)
+    Image.new("RGB", (16, 16), "red").save(secret)
     for href in (secret.as_uri(), str(secret), secret.name):
         data = svg(f'<image width="10" height="10" href="{href}"/>')
         found = document.sanitize(data, 0)
@@ -232,6 +269,13 @@ def test_what_runs_is_removed_and_told():
         *("event handler ONLOAD", "event handler onclick"),
     )
     assert b"javascript" not in found.svg
+
+
+def test_of_very_much_that_was_removed_some_is_told():
+    body = "".join(f'<rect on{"a" * 30}{n}="x"/>' for n in range(5000))
+    found = document.sanitize(svg(body), 0)
+    assert len(found.removed) == document.MAX_TOLD + 1
+    assert found.removed[-1] == "and 4,900 more"
 
 
 def test_a_canvas_of_100000_px_is_drawn_at_the_size_asked_for():

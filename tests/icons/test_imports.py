@@ -16,9 +16,9 @@ sys.meta_path.insert(0, NoTorch())
 for name in sys.argv[1:]:
     importlib.import_module(name)
 from bioicons_kit.icons import captions, library, raster, select
-from bioicons_kit.preset import Bucket
+from bioicons_kit.preset import Bucket, Dataset
 
-rows = select.rows(library.scan("shipped"), [Bucket(limit=1)])
+rows = select.rows(library.scan("shipped"), Dataset(root="shipped", caption="{name}", buckets=[Bucket(limit=1)]))
 picture = raster.picture(
     rows[0].icon.path.read_bytes(), 32, "#ffffff", 0.05, raster.choose("auto")
 )

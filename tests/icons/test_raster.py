@@ -3,16 +3,16 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bioicons_kit.errors import DocumentError, KitError
-from bioicons_kit.icons import document, raster
+from bioicons_kit.icons import document, fonts, raster
 
 HALF = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">'
     b'<rect width="5" height="10" fill="#ff0000"/>'
     b'<rect x="5" width="5" height="5" fill="#0000ff" fill-opacity=".5"/></svg>'
 )
-BAD = raster.Renderer("cairosvg", "0")
 
 
 @pytest.mark.parametrize("engine", ["cairosvg", "resvg"])
@@ -35,61 +35,108 @@ def test_both_renderers_draw_the_same():
     assert (np.abs(pictures[0] - pictures[1]).max(axis=2) > 8).mean() < 0.05
 
 
-def test_resvg_draws_text_whose_font_is_missing():
-    if raster.stand_in_font() is None:
+TEXT = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">'
+    b'<text y="9" font-family="No Such Font" font-size="10">X</text></svg>'
+)
+
+
+@pytest.mark.parametrize("engine", ["cairosvg", "resvg"])
+def test_text_whose_font_is_missing_is_drawn(engine):
+    if engine == "cairosvg" and not fonts.installed():
         pytest.skip("this machine has no font at all")
-    text = (
-        b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">'
-        b'<text y="9" font-family="No Such Font" font-size="10">X</text></svg>'
-    )
-    picture = raster.picture(text, 32, "#ffffff", 0, raster.choose("resvg"))
+    picture = raster.picture(TEXT, 32, "#ffffff", 0, raster.choose(engine))
     assert np.asarray(picture).min() < 64
+
+
+def test_text_is_drawn_where_there_is_no_font_at_all(monkeypatch):
+    monkeypatch.setattr(fonts, "installed", dict)
+    svg = document.sanitize(TEXT, 0).svg
+    assert raster.draw(svg, (32, 32), "auto").renderer.startswith("resvg")
+    assert raster.draw(svg, (32, 32), "auto").image.getextrema()[3][1] == 255
+    with pytest.raises(DocumentError, match="needs an installed font"):
+        raster.draw(svg, (32, 32), "cairosvg")
 
 
 @pytest.mark.parametrize("engine", ["cairosvg", "resvg"])
 def test_failures_of_a_renderer_are_document_errors(engine):
     with pytest.raises(DocumentError, match=f"{engine} cannot draw it: "):
-        raster.render(b"<svg", 16, "#ffffff", raster.choose(engine))
+        raster.draw(b"<svg", (16, 16), engine)
+
+
+def failing(error: BaseException):
+    def engine(readable, size):
+        raise error
+
+    return engine
 
 
 def test_renderer_that_draws_another_size_is_caught(monkeypatch):
-    small = raster._with_cairosvg(document.sanitize(HALF, 0).svg, 8)
+    small = Image.new("RGBA", (8, 8))
     monkeypatch.setitem(raster._ENGINES, "cairosvg", lambda svg, size: small)
-    with pytest.raises(DocumentError, match=r"\(8, 8\) pixels instead of 16"):
-        raster.render(b"", 16, "#ffffff", BAD)
+    with pytest.raises(DocumentError, match=r"\(8, 8\) pixels instead of \(16, 16\)"):
+        raster.draw(b"", (16, 16), "cairosvg")
 
 
 def test_a_panic_is_a_document_error_and_an_interrupt_is_not(monkeypatch):
     class Panic(BaseException):
         """What a Rust extension raises is no Exception."""
 
-    def fail(error):
-        def engine(svg, size):
-            raise error
-
-        return engine
-
-    monkeypatch.setitem(raster._ENGINES, "cairosvg", fail(Panic()))
+    monkeypatch.setitem(raster._ENGINES, "cairosvg", failing(Panic()))
     with pytest.raises(DocumentError, match=r"Panic"):
-        raster.render(b"", 16, "#ffffff", BAD)
-    monkeypatch.setitem(raster._ENGINES, "cairosvg", fail(KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
-        raster.render(b"", 16, "#ffffff", BAD)
+        raster.draw(b"", (16, 16), "cairosvg")
+    for error in (KeyboardInterrupt, MemoryError):
+        monkeypatch.setitem(raster._ENGINES, "cairosvg", failing(error()))
+        with pytest.raises(error):
+            raster.draw(b"", (16, 16), "cairosvg")
 
 
-def test_fingerprint_changes_with_all_that_shapes_the_pixels():
-    base = raster.fingerprint(raster.choose("resvg"), 64, "#ffffff", 0.05)
-    others = [
-        raster.fingerprint(raster.choose("cairosvg"), 64, "#ffffff", 0.05),
-        raster.fingerprint(raster.Renderer("resvg", "9"), 64, "#ffffff", 0.05),
-        raster.fingerprint(raster.choose("resvg"), 65, "#ffffff", 0.05),
-        raster.fingerprint(raster.choose("resvg"), 64, "#fffffe", 0.05),
-        raster.fingerprint(raster.choose("resvg"), 64, "#ffffff", 0.06),
-    ]
-    assert base["raster"] == raster.VERSION
-    assert all(isinstance(value, str) for value in base.values())
-    assert all(other != base for other in others)
-    assert raster.fingerprint(raster.choose("resvg"), 64, "#ffffff", 0.05) == base
+def drawn_by(body: str, renderer: str = "auto") -> str:
+    text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">{body}</svg>'
+    svg = document.sanitize(text.encode(), 0).svg
+    return raster.draw(svg, (16, 16), renderer).renderer.split()[0]
+
+
+def test_auto_takes_the_engine_that_can(monkeypatch):
+    plain = '<rect width="5" height="5"/>'
+    odd = '<rect width="5" height="5" stroke="red" style="paint-order:stroke"/>'
+    assert drawn_by(plain) == "cairosvg"
+    assert drawn_by(odd) == "resvg"
+    assert drawn_by(odd, "cairosvg") == "cairosvg"
+    assert drawn_by(plain, "resvg") == "resvg"
+    monkeypatch.setitem(raster._ENGINES, "cairosvg", failing(ValueError("no")))
+    assert drawn_by(plain) == "resvg"
+    with pytest.raises(DocumentError, match="cairosvg cannot draw it: no"):
+        drawn_by(plain, "cairosvg")
+    monkeypatch.setitem(raster._ENGINES, "resvg", failing(ValueError("neither")))
+    with pytest.raises(DocumentError, match="cairosvg cannot draw it: no"):
+        drawn_by(plain)
+
+
+def test_paint_order_is_drawn_right_by_auto():
+    svg = (
+        b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><circle cx="5" cy="5" r="3" '
+        b'fill="red" stroke="blue" stroke-width="4" style="paint-order:stroke"/></svg>'
+    )
+    drawing = raster.draw(document.sanitize(svg, 0).svg, (100, 100), "auto")
+    assert drawing.image.getpixel((50, 25)) == (255, 0, 0, 255)
+    assert drawing.image.getpixel((50, 10)) == (0, 0, 255, 255)
+
+
+def test_parts_change_with_all_that_shapes_the_pixels(monkeypatch):
+    base = {name: raster.parts(name) for name in ("auto", "cairosvg", "resvg")}
+    assert all(isinstance(value, str) for parts in base.values() for value in parts.values())
+    assert len({str(parts) for parts in base.values()}) == 3
+    assert raster.parts("auto") == base["auto"]
+    for module, name, value in (
+        (raster, "VERSION", "0"),
+        (raster.importlib.metadata, "version", lambda name: "9.9"),
+        (fonts, "fingerprint", lambda: "others"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            assert raster.parts("auto") != base["auto"]
+            assert raster.parts("resvg") != base["resvg"]
 
 
 def test_auto_is_cairosvg_where_it_works():

@@ -10,7 +10,7 @@ from bioicons_kit.svg import styles
     [
         ("fill:red;stroke:url(#g)", "fill:red;stroke:url(#g)"),
         ("FILL : Red ; ", "fill:Red"),
-        ("fill:url('#a b');stroke:url(\"#g\")", 'stroke:url("#g")'),
+        ("fill:url('#a b');stroke:url(\"#g\")", "fill:url('#a b');stroke:url(\"#g\")"),
         ("fill:url(http://x/y)", ""),
         ("fill:URL( //x )", ""),
         ("fill:u\\72l(http://x)", ""),
@@ -56,6 +56,12 @@ def test_style_sheets_keep_their_plain_rules(sheet, kept):
     assert styles.clean_sheet(sheet).text == kept
 
 
+def test_geometry_in_a_style_sheet_is_left_out_and_told():
+    cleaned = styles.clean_sheet(".a{r:2;fill:red}.b{transform:scale(2)}")
+    assert cleaned.text == ".a{fill:red}"
+    assert cleaned.removed == ("CSS r in a style sheet", "CSS transform in a style sheet")
+
+
 @given(st.text(alphabet="ab:;{}()'\"@/*\\ url#,<!->.", max_size=60))
 def test_cleaned_css_is_clean(text):
     cleaned = styles.clean_sheet(text).text
@@ -66,4 +72,5 @@ def test_cleaned_css_is_clean(text):
 
 def test_references_are_found_and_renamed():
     assert styles.references("url(#a) url( '#b' ) url(http://c#d)") == ["a", "b"]
-    assert styles.with_prefix("url(#a) url('#b')", "p-") == "url(#p-a) url(#p-b)"
+    assert styles.references("url('#a b') url(\"#c\")") == ["a b", "c"]
+    assert styles.renamed("url(#a) url('#b c')", "p-{}".format) == "url(#p-a) url('#p-b c')"

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageChops
 
 from bioicons_kit.lora.formats import Layer, write_diffusers
+from bioicons_kit.svg import tree
 
 PROMPTS = ("00-bioicon-style-a-mouse", "01-bioicon-style-a-jellyfish")
 
@@ -129,3 +130,15 @@ def test_nothing_to_draw(command: Any, main: Any, finished_run: Path) -> None:
 def test_a_seed_that_is_none(command: Any, main: Any, finished_run: Path) -> None:
     assert "--set sample.seed=-1" in command(main, finished_run, "--seed=-1").error
     assert "--seed: invalid int value" in command(main, finished_run, "--seed=x").error
+
+
+def test_pictures_come_as_icons_too_where_asked(tool, finished_run, tmp_path):
+    arguments = [str(finished_run), "--svg", "--compare", "--out", str(tmp_path)]
+    tool("sample")([*arguments, "--prompt", "bioicon style, a fern"])
+    root = tree.parse((tmp_path / "00-bioicon-style-a-fern.lora.svg").read_bytes())
+    assert [element.text for element in root[:2]] == ["a fern", "bioicon style, a fern"]
+    picture = Image.open(tmp_path / "00-bioicon-style-a-fern.lora.png")
+    assert picture.info["prompt"] == "bioicon style, a fern"
+    with_icons = Image.open(tmp_path / "comparison.png").width
+    tool("sample")([str(finished_run), "--compare", "--out", str(tmp_path / "two")])
+    assert with_icons > Image.open(tmp_path / "two" / "comparison.png").width

@@ -1,0 +1,179 @@
+"""One SVG file -> the simplified file, checked by drawing both.
+
+The bound on outlines is proven; all else that is taken out of a document is not drawn by
+the specification, and renderers do not follow the specification everywhere. So the file
+is drawn before and after. Where the pictures are not alike, as in drawings so dense that a
+quarter of a pixel everywhere adds up, a smaller tolerance is tried; where none helps, the
+file stays as it is.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bioicons_kit import files
+from bioicons_kit.errors import DocumentError, KitError
+from bioicons_kit.icons import document, raster
+from bioicons_kit.svg import likeness, optimize, tree
+from bioicons_kit.svg.credit import Credit
+from bioicons_kit.svg.likeness import Pixels
+from bioicons_kit.svg.optimize import Simplified
+
+# The side at which pictures are compared: where the default tolerance is 1/4 pixel.
+SIZE = 1024
+# What counts as alike: .999, and a little for other variants of the index.
+ALIKE = 0.9992
+# cairosvg draws fast, resvg edges sharper (it loses up to nine times as much): it is asked
+# where cairosvg's pictures are off by more than a tenth of what is allowed.
+_SURE = 1 - (1 - ALIKE) / 10
+# How often a smaller tolerance is tried, the last time one that only rounds.
+_RETRIES = 3
+_LAST = 0.01
+# The loss of similarity falls with about this power of the tolerance (dense icons: 1.2 to 2).
+_POWER = 1.5
+
+
+@dataclass(frozen=True)
+class Task:
+    """A file to simplify, where to, and how."""
+
+    source: Path
+    target: Path
+    tolerance: float = optimize.TOLERANCE
+    keep_structure: bool = False
+    credit: Credit | None = None
+    preview: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A simplified document, how alike the pictures are by engine, the last two compared."""
+
+    result: Simplified
+    similarity: dict[str, float]
+    pictures: tuple[Pixels, Pixels] | None
+
+
+def clean(task: Task) -> dict[str, Any]:
+    """Simplify one file as a task says; return its entry in the report.
+
+    Raises:
+        DocumentError: the file cannot be used.
+        StorageError: the result cannot be written.
+    """
+    if task.source.stat().st_size > tree.MAX_BYTES:
+        raise DocumentError(f"larger than {tree.MAX_BYTES >> 20} MiB")
+    checked = simplified(task.source.read_bytes(), task.tolerance, task.keep_structure, task.credit)
+    files.write_bytes(task.target, checked.result.svg)
+    if task.preview and checked.pictures:
+        _write_preview(task.target.with_suffix(".preview.png"), *checked.pictures)
+    report = checked.result.report
+    return {
+        "file": str(task.source),
+        "written": str(task.target),
+        "bytes_before": report.bytes_before,
+        "bytes_after": report.bytes_after,
+        "nodes_before": report.nodes_before,
+        "nodes_after": report.nodes_after,
+        "tolerance": report.tolerance,
+        "max_error": report.error,
+        "elements_removed": report.removed,
+        "left_alone": report.left,
+        "similarity": checked.similarity,
+    }
+
+
+def simplified(
+    data: bytes,
+    tolerance: float = optimize.TOLERANCE,
+    keep_structure: bool = False,
+    credit: Credit | None = None,
+) -> Checked:
+    """Return a document simplified as far as its picture stays the same.
+
+    Raises:
+        DocumentError: the file cannot be used.
+    """
+    before = _Pictures(data)
+    asked = tolerance
+    for left in reversed(range(1 + _RETRIES)):
+        result = optimize.simplify_document(data, tolerance, keep_structure, credit)
+        after = _Pictures(result.svg)
+        similarity, is_alike = _compared(before, after)
+        if is_alike:
+            return Checked(result, similarity, before.both(after))
+        loss = 1 - min(similarity.values(), default=0.0)
+        tolerance *= min(0.7, 0.95 * ((1 - ALIKE) / max(loss, 1e-9)) ** (1 / _POWER))
+        if left == 1 or tolerance < _LAST * asked:
+            tolerance = _LAST * asked
+    result = optimize.unchanged(data, "the whole file: its picture would change")
+    return Checked(result, {}, None)
+
+
+class _Pictures:
+    """A document, drawn by each engine at most once."""
+
+    def __init__(self, data: bytes) -> None:
+        self._drawn: dict[str, Pixels | None] = {}
+        try:
+            self._svg: bytes | None = document.sanitize(data, 0.0).svg
+        except DocumentError:
+            self._svg = None
+
+    def by(self, engine: str) -> Pixels | None:
+        """Return the picture [SIZE, SIZE, 3] on white; None where the engine cannot draw it."""
+        if engine not in self._drawn:
+            self._drawn[engine] = None if self._svg is None else _picture(self._svg, engine)
+        return self._drawn[engine]
+
+    def both(self, other: "_Pictures") -> tuple[Pixels, Pixels] | None:
+        """Return the first pictures that both have of one engine."""
+        for engine in ("cairosvg", "resvg"):
+            one, two = self.by(engine), other.by(engine)
+            if one is not None and two is not None:
+                return one, two
+        return None
+
+
+def _picture(svg: bytes, engine: str) -> Pixels | None:
+    """Draw a sanitized document on white."""
+    try:
+        drawn = raster.draw(svg, (SIZE, SIZE), engine).image
+    except KitError:  # the engine is not there, or cannot draw this
+        return None
+    white = Image.new("RGB", drawn.size, "white")
+    white.paste(drawn, mask=drawn.getchannel("A"))
+    return np.asarray(white)
+
+
+def _compared(before: _Pictures, after: _Pictures) -> tuple[dict[str, float], bool]:
+    """Return how alike two documents are by engine, and whether that is enough.
+
+    Where no engine draws the original, there is nothing to compare, and nothing against it.
+    """
+    similarity: dict[str, float] = {}
+    for engine in ("cairosvg", "resvg"):
+        one = before.by(engine)
+        if one is None:
+            continue
+        other = after.by(engine)
+        if other is None:
+            return similarity, False
+        similarity[engine] = likeness.ssim(one, other)
+        if similarity[engine] < ALIKE or likeness.broken(one, other):
+            return similarity, False
+        if similarity[engine] >= _SURE:
+            break
+    return similarity, True
+
+
+def _write_preview(path: Path, before: Pixels, after: Pixels) -> None:
+    """Write a picture of a document before, after, and what differs, darker for more."""
+    apart = np.abs(before.astype(np.int16) - after).max(2).clip(0, 63)
+    differs = (255 - 4 * apart).astype(np.uint8)
+    strip = np.concatenate([before, after, np.repeat(differs[..., None], 3, axis=2)], axis=1)
+    with files.atomic_file(path) as file:
+        Image.fromarray(strip).save(file, "PNG")
