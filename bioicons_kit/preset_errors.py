@@ -161,6 +161,7 @@ _REQUIREMENTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than_equal": lambda ctx: f"must be at least {_number(ctx['ge'])}",
     "less_than_equal": lambda ctx: f"must be at most {_number(ctx['le'])}",
     "greater_than": lambda ctx: f"must be above {_number(ctx['gt'])}",
+    "less_than": lambda ctx: f"must be below {_number(ctx['lt'])}",
 }
 
 

@@ -6,27 +6,34 @@ together with the denoiser.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 from PIL.Image import Image
+from PIL.Image import new as new_image
 from torch import nn
 
-from bioicons_kit import console, sheet
+from bioicons_kit import console, sheet, vectorize
 from bioicons_kit.data import encode, job
 from bioicons_kit.data.cache import Cache, Entry
 from bioicons_kit.data.job import Job
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.families.base import Tensors
-from bioicons_kit.icons import raster
+from bioicons_kit.icons import augment, picture, raster
+from bioicons_kit.icons.row import Row
+from bioicons_kit.icons.workers import Painters, Task
 from bioicons_kit.lora import adapter, formats
 from bioicons_kit.preset import Dataset, Preset
+from bioicons_kit.svg.credit import Credit
+from bioicons_kit.svg.trace.settings import Settings
 
 _STRIP = 8  # training pictures shown above a comparison
 _CELL = 256  # side of a picture in a comparison, in pixels
 _SLUG_LENGTH = 48
+_KINDS = ("base", "lora")
+_HEADINGS = ("base", "with LoRA", "as an icon")
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,11 @@ def with_lora(
     family = work.family
     layers, _ = formats.read_diffusers(lora, family.lora_prefix)
     texts = encode.texts(preset.sample.prompts, work)
+    memory = preset.memory
+    if any(map(family.makes_modulation, layers)):  # which the LoRA changes
+        memory = memory.model_copy(update={"modulation": "resident"})
     with console.bar("denoiser", family.denoiser_bytes(), "B", scale=True) as bar:
-        denoiser, _ = family.load_denoiser(preset.memory, accelerator.device, bar.update)
+        denoiser, _ = family.load_denoiser(memory, accelerator.device, bar.update)
         bar.update(bar.total - bar.n)  # the files' headers hold the rest of their bytes
     adapter.restore(denoiser, layers, lora)
     if compare:
@@ -91,32 +101,56 @@ def size(preset: Preset) -> tuple[int, int]:
     return preset.sample.width or default, preset.sample.height or default
 
 
-def training_pictures(icons: Sequence[Path], settings: Dataset) -> list[Image]:
+def training_pictures(rows: Sequence[Row], settings: Dataset) -> list[Image]:
     """Return a few of the pictures that were learned from, spread over the dataset."""
-    renderer = raster.choose(settings.renderer)
-    step = max(1, len(icons) // _STRIP)
-    pictures = []
-    for path in icons[::step][:_STRIP]:
-        try:
-            content = path.read_bytes()
-            pictures.append(
-                raster.picture(content, _CELL, settings.background, settings.margin, renderer)
-            )
-        except (DocumentError, OSError):  # changed on disk since it was encoded: shown without
-            continue
-    return pictures
+    learned = [row for row in rows if row.role == "train"]
+    step = max(1, len(learned) // _STRIP)
+    tasks = []
+    for row in learned[::step][:_STRIP]:
+        (version, *_) = augment.versions(row, settings)
+        recipe = replace(picture.recipe(settings, version), width=_CELL, height=_CELL)
+        tasks.append(Task(row.icon.path, row.icon.kind, recipe))
+    with Painters() as painters:
+        drawn = [outcome.picture for outcome in painters.paint(tasks)]
+    return [made.image for made in drawn if made]  # changed on disk since: shown without
 
 
-def write_pairs(
-    pairs: Sequence[Pair], folder: Path, comparison: Path, preset: Preset, shown: Sequence[Image]
-) -> None:
-    """Write each pair's two pictures into `folder`, and all of them as one `comparison`."""
-    for number, pair in enumerate(pairs):
-        name = file_name(number, pair.prompt)
-        sheet.write_png(folder / f"{name}.base.png", pair.base)
-        sheet.write_png(folder / f"{name}.lora.png", pair.adapted)
-    rows = [(pair.prompt, (pair.base, pair.adapted)) for pair in pairs]
-    write_comparison(comparison, rows, preset, ("learned from", shown))
+def write_all(
+    drawn: Sequence[tuple[str, Sequence[Image]]], folder: Path, preset: Preset
+) -> list[tuple[str, tuple[Image, ...]]]:
+    """Write each prompt's pictures, and where the preset asks for it, the last one as an icon.
+
+    Args:
+        drawn: for each prompt the picture with the LoRA, or the base model's and that one.
+        folder: takes NN-prompt.base.png, .lora.png and .lora.svg.
+        preset: `sample.svg` asks for icons.
+
+    Returns:
+        what to show: the pictures, and the icons drawn again.
+    """
+    shown = []
+    for number, (prompt, pictures) in enumerate(drawn):
+        name = file_name(number, prompt)
+        for kind, picture_ in zip(_KINDS[-len(pictures) :], pictures, strict=True):
+            sheet.write_png(folder / f"{name}.{kind}.png", picture_, prompt)
+        icons = _icon(folder / f"{name}.lora.svg", pictures[-1], prompt, preset)
+        shown.append((prompt, (*pictures, *icons)))
+    return shown
+
+
+def _icon(path: Path, drawn: Image, prompt: str, preset: Preset) -> list[Image]:
+    """Write a picture as an icon, if that is wanted; return the icon drawn again."""
+    if not preset.sample.svg:
+        return []
+    title = vectorize.subject(prompt)
+    credit = Credit(source=f"{Path(preset.model.path).name} with the LoRA {preset.name}")
+    try:
+        icon = vectorize.from_picture(drawn, Settings(), credit, title, prompt)
+    except DocumentError as error:
+        console.warn(f"{path.name}: not written, {error}")
+        return [new_image("RGB", drawn.size, "#ffffff")]
+    vectorize.write(path, icon)
+    return [raster.picture(icon.svg, max(drawn.size), "#ffffff", 0, raster.choose("auto"))]
 
 
 def write_comparison(
@@ -125,9 +159,10 @@ def write_comparison(
     preset: Preset,
     strip: tuple[str, Sequence[Image]] | None = None,
 ) -> None:
-    """Write the labelled grid of base beside fine-tuned."""
+    """Write the labelled grid of base beside fine-tuned, and the icons where there are any."""
     title = f"{preset.name}: base and fine-tuned at equal seeds"
-    sheet.write_png(path, sheet.grid(title, ("base", "with LoRA"), rows, _CELL, strip))
+    headings = _HEADINGS if preset.sample.svg else _HEADINGS[:-1]
+    sheet.write_png(path, sheet.grid(title, headings, rows, _CELL, strip))
 
 
 def file_name(number: int, prompt: str) -> str:

@@ -36,7 +36,7 @@ def test_defaults_are_those_of_the_contract():
     assert preset.dataset.caption == "{trigger}, {article} {name}"
     assert preset.dataset.buckets[0].category == ()
     assert (preset.lora.rank, preset.lora.alpha, preset.lora.targets) == (16, None, ("attention",))
-    assert (preset.memory.quantization, preset.memory.checkpointing) == ("qfloat8", True)
+    assert (preset.memory.quantization, preset.memory.checkpointing) == ("qfloat8", "full")
     assert (preset.train.steps, preset.train.learning_rate) == (1000, 1e-4)
     assert (preset.train.timestep_sampling, preset.train.guidance) == ("flux_shift", 1.0)
     assert (preset.sample.steps, preset.sample.guidance) == (28, 3.5)
@@ -80,7 +80,12 @@ def test_background_is_normalized(given: str, kept: str):
         ("train", "learning_rate", math.nan, "must be a finite number"),
         ("train", "max_grad_norm", math.inf, "must be a finite number"),
         ("train", "optimizer", "sgd", "must be 'adamw'"),
-        ("memory", "checkpointing", 1, "must be true or false"),
+        ("memory", "checkpointing", -1, "must be true or false, 'full', 'none', 'auto', or"),
+        ("memory", "checkpointing", "some", "must be true or false, 'full', 'none', 'auto', or"),
+        ("memory", "fit", "16", "must be 'auto' or a card's memory"),
+        ("memory", "fit", 16, "must be 'auto' or a card's memory"),
+        ("memory", "offload_blocks", 2, "cannot apply: two blocks are on the GPU"),
+        ("memory", "attention", "Flash 3", "string"),
         ("memory", "quantization", "int4", "must be 'none', 'qfloat8' or 'qint8'"),
         ("dataset", "resolution", 100, "must be a multiple of 16"),
         ("dataset", "resolution", 48, "must be at least 64"),

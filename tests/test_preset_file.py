@@ -262,7 +262,7 @@ def test_overrides_are_toml_values_or_bare_strings(preset: Path):
         ],
     )
     assert (loaded.train.steps, loaded.train.learning_rate) == (30, 1e-3)
-    assert loaded.memory.checkpointing is False
+    assert loaded.memory.checkpointing == "none"
     assert (loaded.dataset.trigger, loaded.dataset.caption) == ("flat icon", "{trigger}: {name}")
     assert loaded.dataset.background == "#abcdef"
     assert loaded.sample.prompts == ("a", "b=c")
@@ -467,7 +467,7 @@ def test_the_animals_preset_is_that_of_the_original_project():
     assert {bucket.license for bucket in loaded.dataset.buckets} == {("CC0-1.0",)}
     assert (loaded.dataset.resolution, loaded.lora.rank, loaded.train.steps) == (1024, 16, 1000)
     assert (loaded.train.learning_rate, loaded.train.guidance) == (1e-4, 1.0)
-    assert (loaded.memory.quantization, loaded.memory.checkpointing) == ("qfloat8", True)
+    assert (loaded.memory.quantization, loaded.memory.checkpointing) == ("qfloat8", "full")
     assert len(set(loaded.sample.prompts)) == 15
 
 

@@ -13,6 +13,8 @@ from bioicons_kit import preset_file, sample
 from bioicons_kit.data import job
 from bioicons_kit.errors import LoraError
 from bioicons_kit.icons import library
+from bioicons_kit.icons.library import Icon
+from bioicons_kit.icons.row import Role, Row
 from bioicons_kit.lora.formats import Layer, write_diffusers
 from bioicons_kit.preset import Preset
 
@@ -114,12 +116,18 @@ def test_file_names_are_short_plain_and_numbered(number: int, prompt: str) -> No
     assert not name.endswith("-")
 
 
+def row(path: Path, role: Role = "train") -> Row:
+    return Row(Icon(path, path.name, "Animals", "CC0-1.0", "someone", path.stem), 0, 1, role)
+
+
 def test_a_few_training_pictures_spread_over_the_dataset(preset: Preset) -> None:
-    icons = sorted((library.SHIPPED / "cc-0").rglob("*.svg"))
+    icons = [row(path) for path in sorted((library.SHIPPED / "cc-0").rglob("*.svg"))]
     shown = sample.training_pictures(icons, preset.dataset)
     assert len(shown) == 8
     step = len(icons) // 8
-    last = sample.training_pictures([icons[7 * step]], preset.dataset)
+    others = [row(icons[0].icon.path, "validation"), row(icons[0].icon.path, "prior")]
+    last = sample.training_pictures([*others, icons[7 * step]], preset.dataset)
+    assert len(last) == 1
     assert same(shown[7], last[0])
     assert all(picture.mode == "RGB" for picture in shown)
 
@@ -129,7 +137,7 @@ def test_an_icon_that_went_bad_since_is_left_out_of_the_strip(
 ) -> None:
     good = Path(shutil.copy(MOUSE, tmp_path))
     (tmp_path / "bad.svg").write_text("<svg")
-    icons = [tmp_path / "gone.svg", tmp_path / "bad.svg", good]
+    icons = [row(tmp_path / "gone.svg"), row(tmp_path / "bad.svg"), row(good)]
     shown = sample.training_pictures(icons, preset.dataset)
     assert len(shown) == 1
-    assert same(shown[0], sample.training_pictures([good], preset.dataset)[0])
+    assert same(shown[0], sample.training_pictures([row(good)], preset.dataset)[0])

@@ -20,6 +20,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--prompt", action="append", help="instead of the preset's (repeatable)")
     parser.add_argument("--seed", type=int, help="of the first picture; instead of the preset's")
     parser.add_argument("--compare", action="store_true", help="also draw with the base model")
+    parser.add_argument("--svg", action="store_true", help="also write the pictures as icons")
     parser.add_overrides()
     parser.add_argument("--out", type=Path, help="folder (default: samples/ beside the LoRA)")
     options = parser.parse_args(arguments)
@@ -29,21 +30,19 @@ def main(arguments: Sequence[str]) -> None:
     overrides = list(options.overrides)
     if options.seed is not None:
         overrides.append(f"sample.seed={options.seed}")
+    if options.svg:
+        overrides.append("sample.svg=true")
     preset = _load(lora, options.preset, overrides, options.prompt)
 
     # late, so that a mistyped key is told at once
-    from bioicons_kit import sample, sheet
+    from bioicons_kit import sample
     from bioicons_kit.data import job
 
     out = options.out or lora.parent / "samples"
     drawn = sample.with_lora(preset, lora, options.compare, job.accelerator())
-    for number, (prompt, pictures) in enumerate(drawn):
-        name = sample.file_name(number, prompt)
-        sheet.write_png(out / f"{name}.lora.png", pictures[-1])
-        if options.compare:
-            sheet.write_png(out / f"{name}.base.png", pictures[0])
+    shown = sample.write_all(drawn, out, preset)
     if options.compare:
-        sample.write_comparison(out / "comparison.png", drawn, preset)
+        sample.write_comparison(out / "comparison.png", shown, preset)
     console.say("done", f"{len(drawn)} prompt(s) drawn into {console.shown(out)}")
 
 

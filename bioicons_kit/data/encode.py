@@ -1,35 +1,43 @@
 """Rows and texts -> entries in the cache: encoders come, work once, and go.
 
 Only what the cache lacks is drawn and encoded. An encoder is loaded only if it has
-something to do, and freed before the next one is loaded. Under several processes each
-takes every n-th input.
+something to do, and freed before the next one is loaded. While it works, other processes
+draw the next pictures and a thread writes the last entries (`fill`, `overlap`).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Literal
 
 import torch
 from accelerate.utils import gather_object
 from PIL.Image import Image
-from torch import Tensor
 
 from bioicons_kit import console
-from bioicons_kit.data.cache import Cache, Entry, entry
-from bioicons_kit.data.identity import Identities
+from bioicons_kit.data import bucketing, masks, plan
+from bioicons_kit.data.batches import Content, Item
+from bioicons_kit.data.cache import Entry
+from bioicons_kit.data.fill import Encoding, Filling, filling
 from bioicons_kit.data.job import Job
-from bioicons_kit.errors import DamagedFileError, DocumentError, LibraryError
-from bioicons_kit.families.base import DTYPES, Encoder, batched
-from bioicons_kit.files import sha256_bytes
-from bioicons_kit.icons import captions, raster
-from bioicons_kit.icons.select import Row
-from bioicons_kit.preset import Dataset
+from bioicons_kit.data.overlap import ahead
+from bioicons_kit.data.plan import Plan, PlannedRow, Sources
+from bioicons_kit.errors import LibraryError
+from bioicons_kit.families.base import Encoder
+from bioicons_kit.icons.picture import Picture
+from bioicons_kit.icons.row import Row
+from bioicons_kit.icons.workers import Painters, Task
+from bioicons_kit.memory import peak
+from bioicons_kit.preset import Preset
 
-Input = TypeVar("Input")
+Part = Literal["latents", "text"]
 
-_BATCH_PIXELS = 1024 * 1024  # pictures encoded at once hold about this many pixels together
+# Pictures encoded at once hold about this many pixels together. On a CPU larger batches are
+# slower: the C library maps and clears memory anew for each tensor above 32 MB.
+_BATCH_PIXELS = {"cpu": 512 * 512}
+_BATCH_PIXELS_GPU = 1024 * 1024
 _BATCH_PICTURES = 16
-_BATCH_TEXTS = 8
+BATCH_TEXTS = 8
 _SKIPPED_SHOWN = 5
 
 
@@ -38,192 +46,199 @@ class Encoded:
     """A preset's data, encoded.
 
     Attributes:
-        rows: the rows whose icon could be drawn, in the order selected.
-        captions: one a row.
-        pictures: the picture's cache entry, one a row.
-        texts: the text entries, one an encoder, of every caption and every sample prompt.
+        rows: the rows whose picture could be drawn, in the order selected.
+        captions: one or more a row.
+        items: what batches are made of, one a row.
+        texts: the text entries, one an encoder, of every caption, of every sample prompt, of
+            the empty text and of the trigger.
+        plan: what all of it was made from.
     """
 
     rows: tuple[Row, ...]
-    captions: tuple[str, ...]
-    pictures: tuple[Entry, ...]
+    captions: tuple[tuple[str, ...], ...]
+    items: tuple[Item, ...]
     texts: Mapping[str, tuple[Entry, ...]]
+    plan: Plan
+
+    def content(self, preset: Preset) -> Content:
+        """Return what training batches are made of; validation rows are not."""
+        pairs = zip(self.rows, self.items, strict=True)
+        mask, trigger = preset.dataset.mask, preset.dataset.trigger
+        return Content(
+            tuple(item for row, item in pairs if row.role != "validation"),
+            self.texts[""],
+            self.texts[trigger] if preset.train.trigger_only else None,
+            1.0 if mask is None else mask.background,
+        )
 
 
-def dataset(rows: Sequence[Row], job: Job) -> Encoded:
+def dataset(rows: Sequence[Row], job: Job, only: Part | None = None) -> Encoded:
     """Encode the pictures and captions of `rows`, and the preset's sample prompts.
 
+    Args:
+        rows: what is selected.
+        job: has the cache, the family and the preset.
+        only: which part to encode; both if None.
+
     Raises:
-        LibraryError: none of the icons can be drawn.
-        ModelError: an encoder cannot be loaded.
+        LibraryError: none of the icons to learn from can be drawn.
+        ModelError: an encoder cannot be loaded, or makes numbers that are not finite.
         StorageError: no room in the cache; entries already written stay.
     """
-    settings = job.preset.dataset
-    kept, entries = pictures(rows, job)
-    texts_ = tuple(captions.caption(row.icon, settings.caption, settings.trigger) for row in kept)
-    return Encoded(kept, texts_, entries, texts([*texts_, *job.preset.sample.prompts], job))
+    planned = plan.dataset(rows, job)
+    failed: dict[Entry, str] = {}
+    if only != "text":
+        failed = pictures(planned, job)
+    if only != "latents":
+        _texts(planned.texts, job)
+    console.say("memory", peak.told(job.device))
+    kept = _kept(rows, planned, failed)
+    _tell_sizes(kept)
+    return Encoded(
+        tuple(each.row for each in kept),
+        tuple(each.captions for each in kept),
+        tuple(_item(each, planned, job.preset) for each in kept),
+        planned.of_text,
+        planned,
+    )
 
 
-def pictures(rows: Sequence[Row], job: Job) -> tuple[tuple[Row, ...], tuple[Entry, ...]]:
-    """Encode the picture of each row; return the rows that could be drawn, and their entries.
-
-    An icon that cannot be read or drawn is named, counted and left out.
-
-    Raises:
-        LibraryError: that is so of every icon.
-    """
-    encoder, settings = job.family.image_encoder(), job.preset.dataset
-    renderer = raster.choose(settings.renderer)
-    look = raster.fingerprint(renderer, settings.resolution, settings.background, settings.margin)
-    shared = {**look, **_encoder_parts(encoder, job)}
-    unreadable: dict[str, str] = {}
-    of_row: dict[Row, Entry] = {}
-    alike: dict[Entry, list[Row]] = {}  # icons of equal content are one entry
-    for row in rows:
-        try:
-            content = row.icon.path.read_bytes()
-        except OSError as error:
-            unreadable[row.icon.relative] = f"cannot be read ({error.strerror})"
-            continue
-        of_row[row] = entry(encoder.name, {**shared, "svg": sha256_bytes(content)})
-        alike.setdefault(of_row[row], []).append(row)
-
-    def draw(same: Sequence[Row]) -> Image | None:
-        try:
-            content = same[0].icon.path.read_bytes()
-            if entry(encoder.name, {**shared, "svg": sha256_bytes(content)}) != of_row[same[0]]:
-                raise DocumentError("changed since this run began; run again")
-            return _picture(content, settings, renderer)
-        except (DocumentError, OSError) as error:
-            unreadable.update({row.icon.relative: str(error) for row in same})
-            return None
-
-    size = max(1, min(_BATCH_PICTURES, _BATCH_PIXELS // settings.resolution**2))
-    _fill(encoder, alike, draw, size, job)
-    skipped: dict[str, str] = dict(gather_object([*unreadable.items()]))
-    _tell_skipped(skipped, len(rows))
-    kept = tuple(row for row in rows if row.icon.relative not in skipped)
-    return kept, tuple(of_row[row] for row in kept)
+def pictures(planned: Plan, job: Job) -> dict[Entry, str]:
+    """Encode the pictures and masks of a plan; return the reasons of those that failed."""
+    encoder = job.family.image_encoder()
+    with filling(encoder.name, planned.pictures, job) as latents:
+        if latents.missing:
+            wanted = _by_size(latents.missing, planned.pictures)
+            with (
+                encoder.loaded(job.device) as encode,
+                ahead(_drawn(wanted, planned.pictures, latents), 2 * _BATCH_PICTURES) as drawn,
+            ):
+                images = ((made, picture.image) for made, picture in drawn)
+                size = partial(batch_pictures, device=job.device)
+                for made, content in Encoding(encode).each(images, size):
+                    latents.put(made, content)
+    failed = dict(latents.failed)
+    if planned.masks:
+        with filling(masks.KIND, planned.masks, job) as covers:
+            read = masks.reader(job.preset.dataset)
+            for made, picture in _drawn(covers.missing, planned.masks, covers):
+                grid = made.layout[0].sizes
+                covers.put(made, {"coverage": masks.coverage(read(picture), grid)})
+        failed |= covers.failed
+    return dict(gather_object([*failed.items()]))
 
 
 def texts(wanted: Iterable[str], job: Job) -> dict[str, tuple[Entry, ...]]:
     """Encode each distinct text with each text encoder; return its entries."""
-    distinct = tuple(dict.fromkeys(wanted))
-    entries: dict[str, tuple[Entry, ...]] = dict.fromkeys(distinct, ())
+    of_kind, of_text = plan.texts(dict.fromkeys(wanted, "prompt"), job)
+    _texts(of_kind, job)
+    return of_text
+
+
+def batch_pictures(image: Image, device: torch.device) -> int:
+    """Return how many pictures of this one's size are encoded at once."""
+    pixels = _BATCH_PIXELS.get(device.type, _BATCH_PIXELS_GPU)
+    return max(1, min(_BATCH_PICTURES, pixels // (image.width * image.height)))
+
+
+def _texts(of_kind: Mapping[str, Sources], job: Job) -> None:
+    """Encode what the cache lacks of texts, one encoder after the other."""
     for encoder in job.family.text_encoders(job.preset.memory):
-        shared = _encoder_parts(encoder, job)
-        of_text = {text: entry(encoder.name, {**shared, "text": text}) for text in distinct}
-        sources = {each: text for text, each in of_text.items()}
-        _fill(encoder, sources, _itself, _BATCH_TEXTS, job)
-        entries = {text: (*entries[text], of_text[text]) for text in distinct}
-    return entries
+        _fill_texts(encoder, of_kind[encoder.name], job)
 
 
-def _fill(
-    encoder: Encoder[Input],
-    sources: Mapping[Entry, object],
-    read: Callable[..., Input | None],
-    size: int,
-    job: Job,
-) -> None:
-    """Encode what the cache lacks of `sources`, `size` at a time, each on one process.
-
-    Args:
-        encoder: loaded only if something is missing.
-        sources: what each entry is made from.
-        read: source -> encoder's input, or None to leave the entry out.
-        size: inputs encoded at once.
-        job: its cache is filled, in its dtype.
-    """
-    cache, accelerator = job.cache, job.accelerator
-    dtype = DTYPES[job.preset.cache.dtype]
-    mine = list(sources)[accelerator.process_index :: accelerator.num_processes]
-    missing = [each for each in mine if not _is_sound(cache, each)]
-    hits = sum(gather_object([len(mine) - len(missing)]))
-    console.say(encoder.name, f"{hits} in the cache, {len(sources) - hits} to encode")
-    if missing:
-        with (
-            encoder.loaded(accelerator.device) as encode,
-            console.bar(encoder.name, len(missing), encoder.name) as bar,
-        ):
-            for some in batched(missing, size):
-                inputs = {each: read(sources[each]) for each in some}
-                ready = {each: value for each, value in inputs.items() if value is not None}
-                contents = _padded(encode, [*ready.values()], size)
-                for each, content in zip(ready, contents, strict=True):
-                    cache.put(each, _cast(content, dtype))
-                bar.update(len(some))
-    accelerator.wait_for_everyone()
+def _fill_texts(encoder: Encoder[str], sources: Sources, job: Job) -> None:
+    """Encode what the cache lacks of one encoder's texts."""
+    with filling(encoder.name, sources, job) as lacking:
+        if lacking.missing:
+            with encoder.loaded(job.device) as encode:
+                ready = ((made, sources[made].input) for made in lacking.missing)
+                for made, content in Encoding(encode).each(ready, lambda _: BATCH_TEXTS):
+                    lacking.put(made, content)
 
 
-def _padded(
-    encode: Callable[[Sequence[Input]], list[dict[str, Tensor]]], inputs: list[Input], size: int
-) -> list[dict[str, Tensor]]:
-    """Encode `inputs` in a batch of exactly `size`, filled up with copies of the last.
-
-    Matrix products round differently in batches of different sizes; always the same size
-    gives an input the same entry, whatever else is missing from the cache.
-    """
-    if not inputs:
-        return []
-    return encode([*inputs, *[inputs[-1]] * (size - len(inputs))])[: len(inputs)]
-
-
-def _is_sound(cache: Cache, wanted: Entry) -> bool:
-    """Tell whether an entry is there and whole; a damaged one is told and removed."""
-    if not cache.has(wanted):
-        return False
-    try:
-        cache.get(wanted)
-    except DamagedFileError as error:
-        console.warn(f"{error}; encoding it again")
-        cache.drop(wanted)
-        return False
-    return True
+def _drawn(
+    wanted: Sequence[Entry], sources: Sources, fill: Filling
+) -> Generator[tuple[Entry, Picture]]:
+    """Draw the pictures of entries, in their order; note those that cannot be drawn."""
+    if not wanted:
+        return
+    with Painters() as painters:
+        tasks = (_task(sources, made) for made in wanted)
+        for made, outcome in zip(wanted, painters.paint(tasks), strict=True):
+            if outcome.picture is None:
+                fill.fail(made, outcome.problem or "cannot be drawn")
+            else:
+                yield made, outcome.picture
 
 
-def _encoder_parts(encoder: Encoder[Input], job: Job) -> dict[str, str]:
-    """Return what of an encoder shapes its entries: its files, its settings, their dtype."""
-    identity = Identities(job.cache.root).of(encoder.files)
-    return {"encoder": identity, "dtype": job.preset.cache.dtype, **encoder.settings}
+def _by_size(wanted: Sequence[Entry], sources: Sources) -> list[Entry]:
+    """Return entries so that pictures of one size follow one another."""
+
+    def size(made: Entry) -> tuple[int, int]:
+        recipe = _task(sources, made).recipe
+        return recipe.width, recipe.height
+
+    return sorted(wanted, key=size)
 
 
-def _cast(content: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the tensors in the cache's dtype."""
-    return {name: tensor.to(dtype) for name, tensor in content.items()}
+def _task(sources: Sources, made: Entry) -> Task:
+    """Return the picture that an entry is made from."""
+    task = sources[made].input
+    assert isinstance(task, Task)
+    return task
 
 
-def _picture(content: bytes, settings: Dataset, renderer: raster.Renderer) -> Image:
-    """Draw one icon file's content as the preset asks.
-
-    Raises:
-        DocumentError: it cannot be drawn.
-    """
-    return raster.picture(
-        content, settings.resolution, settings.background, settings.margin, renderer
+def _item(planned: PlannedRow, whole: Plan, preset: Preset) -> Item:
+    """Return what batches need of a row."""
+    is_prior = planned.row.role == "prior"
+    return Item(
+        planned.views,
+        tuple(whole.of_text[caption] for caption in planned.captions),
+        planned.row.repeats,
+        preset.train.prior_weight if is_prior else 1.0,
+        is_prior,
     )
 
 
-def _itself(text: str) -> str:
-    """Return `text`: a caption is its encoder's input as it is."""
-    return text
-
-
-def _tell_skipped(skipped: Mapping[str, str], total: int) -> None:
-    """Name the icons that were left out, and refuse to go on without any.
+def _kept(rows: Sequence[Row], planned: Plan, failed: Mapping[Entry, str]) -> list[PlannedRow]:
+    """Return the rows all of whose pictures could be made; name the others.
 
     Raises:
-        LibraryError: every icon was left out.
+        LibraryError: no row to learn from is left.
     """
+    skipped = dict(planned.unreadable)
+    kept = []
+    for each in planned.rows:
+        entries = (made for version in each.views for view in version for made in view.entries)
+        reasons = [failed[made] for made in entries if made in failed]
+        if reasons:
+            skipped[each.row.icon.relative] = reasons[0]
+        else:
+            kept.append(each)
     for name, reason in list(skipped.items())[:_SKIPPED_SHOWN]:
         console.warn(f"{name}: skipped, {reason}")
     if len(skipped) > _SKIPPED_SHOWN:
         console.warn(f"and {len(skipped) - _SKIPPED_SHOWN} more icons skipped")
-    if skipped and len(skipped) == total:
+    if not any(each.row.role == "train" for each in kept):
         name, reason = next(iter(skipped.items()))
         raise LibraryError(
-            f"none of the {total} selected icons can be drawn; {name}: {reason}; "
+            f"none of the {len(rows)} selected icons can be drawn; {name}: {reason}; "
             "choose other buckets, or repair the files"
         )
     if skipped:
-        console.say("skipped", f"{len(skipped)} of {total} icons could not be drawn")
+        console.say("skipped", f"{len(skipped)} of {len(rows)} icons could not be drawn")
+    return kept
+
+
+def _tell_sizes(kept: Sequence[PlannedRow]) -> None:
+    """Print how many showings an epoch has at each size, where there are several."""
+    counts: dict[bucketing.Size, float] = {}
+    for each in kept:
+        if each.row.role != "validation":
+            for view in each.views[0]:
+                share = each.row.repeats / len(each.views[0])
+                counts[view.size] = counts.get(view.size, 0) + share
+    if len(counts) > 1:
+        for line in bucketing.lines(counts):
+            console.say("sizes", line)

@@ -10,6 +10,7 @@ from accelerate import Accelerator, DistributedType
 
 from bioicons_kit import console, families
 from bioicons_kit.data.cache import Cache
+from bioicons_kit.data.identity import Identities
 from bioicons_kit.errors import TrainingError
 from bioicons_kit.families.base import Family
 from bioicons_kit.preset import Preset
@@ -85,4 +86,5 @@ def start(preset: Preset, accelerator: Accelerator) -> Job:
         StorageError: no room for the starter model.
     """
     cache = Cache(Path(preset.cache.root))
-    return Job(preset, families.load(preset.model, cache.root), cache, accelerator)
+    identify = Identities(cache.root).of
+    return Job(preset, families.load(preset.model, cache.root, identify), cache, accelerator)

@@ -5,7 +5,7 @@ encoder's own names (`latents.mean`, `t5.states`, ...) through the cache into a 
 nothing between the encoder and the loss needs to know what they mean.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from bioicons_kit.memory.measure import Subject
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Memory, Sample, Train
 
@@ -47,6 +48,21 @@ class Batch:
         return replace(self, tensors=moved, weights=self.weights.to(device, non_blocking=True))
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A network without weights, and a run of it: what a plan probes.
+
+    Attributes:
+        name: for people.
+        module: on the meta device.
+        run: computes with it once.
+    """
+
+    name: str
+    module: nn.Module
+    run: Callable[[], object]
+
+
 class Encoder(Protocol[Input_contra]):
     """One network that turns pictures or texts into tensors for the cache.
 
@@ -59,6 +75,17 @@ class Encoder(Protocol[Input_contra]):
     name: str
     files: tuple[Path, ...]
     settings: Mapping[str, str]
+
+    def shapes(self, size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes of the tensors it makes of one input.
+
+        Args:
+            size: width and height of a picture, in pixels; of no account to texts.
+
+        Raises:
+            ModelError: its config does not say.
+        """
+        ...
 
     def loaded(
         self, device: torch.device
@@ -125,12 +152,69 @@ class Family(Protocol):
         """Return the size of the denoiser's weights on disk."""
         ...
 
+    def makes_modulation(self, name: str) -> bool:
+        """Tell whether a module is one of the modulation's, or of what makes its vector."""
+        ...
+
+    def denoiser_files(self) -> tuple[Path, ...]:
+        """Return the denoiser's config and weight files: what it is, by content."""
+        ...
+
     def loss(self, denoiser: nn.Module, batch: Batch, objective: Train) -> Tensor:
         """Return the loss of each sample, float32 `[batch]`, not yet weighted."""
         ...
 
+    def prepared(
+        self, denoiser: nn.Module, stream: Iterable[Batch], objective: Train, count: int
+    ) -> Generator[Batch]:
+        """Yield the next `count` batches of a stream, with what can be computed of them ahead."""
+        ...
+
     def sampler(self, denoiser: nn.Module, device: torch.device) -> Sampler:
         """Return what draws pictures with `denoiser` (and loads the picture decoder)."""
+        ...
+
+
+class Blueprint(Protocol):
+    """A model by its sizes alone: enough to plan a run before any weight is there."""
+
+    @property
+    def title(self) -> str: ...  # noqa: D102  # what to call the model to a person
+    @property
+    def known(self) -> bool: ...  # noqa: D102  # whether the sizes are its own, not assumed
+    @property
+    def target_sets(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102  # see `Family`
+
+    def makes_modulation(self, name: str) -> bool:
+        """Tell whether a module is one of the modulation's, or of what makes its vector."""
+        ...
+
+    def subject(self, memory: Memory) -> Subject:
+        """Return the denoiser without weights, stored as `memory` says."""
+        ...
+
+    def batch(self, size: tuple[int, int], count: int, dtype: torch.dtype) -> Batch:
+        """Return a batch of pictures of one size, without values."""
+        ...
+
+    def loss(self, denoiser: nn.Module, batch: Batch, objective: Train) -> Tensor:
+        """Return the loss of each sample, as the family computes it."""
+        ...
+
+    def predict(self, denoiser: nn.Module, batch: Batch) -> Tensor:
+        """Run the denoiser once, as drawing a picture does at each step."""
+        ...
+
+    def text_stages(self, memory: Memory, count: int) -> tuple[Stage, ...]:
+        """Return what encodes `count` texts at once, one network after another."""
+        ...
+
+    def encode_stage(self, size: tuple[int, int], count: int) -> Stage:
+        """Return what encodes `count` pictures at once."""
+        ...
+
+    def decode_stage(self, size: tuple[int, int], memory: Memory) -> Stage:
+        """Return what makes a picture of what the denoiser made."""
         ...
 
 

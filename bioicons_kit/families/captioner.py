@@ -17,7 +17,7 @@ from bioicons_kit import preset
 from bioicons_kit.errors import ModelError
 from bioicons_kit.families import hub
 from bioicons_kit.families.base import DTYPES
-from bioicons_kit.families.flux_encoders import pretrained, pretrained_model, versions
+from bioicons_kit.families.pretrained import pretrained, pretrained_model, versions
 
 _FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 # Tokens an English word takes, with room for the commas.

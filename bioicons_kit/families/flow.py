@@ -49,11 +49,21 @@ def draw(seeds: Sequence[int], shape: Sequence[int]) -> Draws:
     posterior, noise, uniform = [], [], []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
-        # [0, 1) from the generator; the half-step keeps both ends open: logit(0) is infinite
-        uniform.append(torch.rand((), generator=generator, dtype=torch.float64) * (1 - 2e-7) + 1e-7)
+        uniform.append(_uniform(generator))
         posterior.append(torch.randn(*shape, generator=generator))
         noise.append(torch.randn(*shape, generator=generator))
     return Draws(torch.stack(posterior), torch.stack(noise), torch.stack(uniform))
+
+
+def draw_uniform(seeds: Sequence[int]) -> Tensor:
+    """Return `draw(...).uniform` alone, without the noise."""
+    return torch.stack([_uniform(torch.Generator().manual_seed(seed)) for seed in seeds])
+
+
+def _uniform(generator: torch.Generator) -> Tensor:
+    """Draw a number in (0, 1), the first that a sample's generator is asked for."""
+    # [0, 1) from the generator; the half-step keeps both ends open: logit(0) is infinite
+    return torch.rand((), generator=generator, dtype=torch.float64) * (1 - 2e-7) + 1e-7
 
 
 def levels(sampling: str, uniform: Tensor, tokens: int) -> Tensor:

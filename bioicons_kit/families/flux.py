@@ -4,7 +4,7 @@ The packing, position ids and scaling follow Black Forest Labs' published infere
 and diffusers' FluxPipeline; tests hold them against the latter.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,27 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from bioicons_kit.errors import ModelError
-from bioicons_kit.families import flow, hub, starter
+from bioicons_kit.families import flow, flux_memory, flux_source, hub
 from bioicons_kit.families.base import DTYPES, Batch, Encoder, Sampler, Tensors
 from bioicons_kit.families.flux_encoders import (
     ClipEncoder,
     FluxImageEncoder,
     T5Encoder,
-    pretrained,
-    pretrained_model,
 )
-from bioicons_kit.memory import quantize
-from bioicons_kit.preset import STARTER, Memory, Model, Sample, Train
-
-_PARTS = (
-    *("transformer", "vae", "text_encoder", "text_encoder_2"),
-    *("tokenizer", "tokenizer_2", "scheduler"),
-)
-_STEM = "diffusion_pytorch_model"
+from bioicons_kit.families.flux_sampler import FluxSampler
+from bioicons_kit.families.pretrained import library_errors, pretrained, pretrained_model
+from bioicons_kit.memory import modulation
+from bioicons_kit.memory.levels import NONE
+from bioicons_kit.memory.load import load
+from bioicons_kit.memory.quantize import Coverage
+from bioicons_kit.memory.saved import Shelf
+from bioicons_kit.preset import Memory, Model, Train
 
 # Small, or at the ends where an error reaches the whole picture: kept in full precision.
-_KEEP = (r"x_embedder", r"context_embedder", r"time_text_embed\..*", r"norm_out\..*", r"proj_out")
+KEEP = (r"x_embedder", r"context_embedder", r"time_text_embed\..*", r"norm_out\..*", r"proj_out")
+
+# A mask may leave nothing to look at: such a sample has no loss, rather than 0 / 0.
+_LEAST_WEIGHT = 1e-6
 
 _BLOCKS = r"(?:single_)?transformer_blocks\.\d+\."
 _ATTENTION = _BLOCKS + r"attn\.(?:to_[qkv]|add_[qkv]_proj|to_out\.0|to_add_out)"
@@ -44,7 +45,7 @@ _FEED_FORWARD = (
 
 
 class Flux:
-    """FLUX.1-dev, or any FLUX with guidance embedding, in diffusers' folder layout."""
+    """FLUX.1-dev, or any FLUX with guidance embedding, as a folder or a single file."""
 
     name = "flux"
     lora_prefix = "transformer"
@@ -53,17 +54,15 @@ class Flux:
         "feed_forward": _FEED_FORWARD,
         "all": (_BLOCKS + r".*",),
     }
+    makes_modulation = staticmethod(flux_memory.makes_modulation)
 
-    def __init__(self, model: Model, cache_root: Path) -> None:
-        if model.path == STARTER:
-            self.folder = starter.ensure(cache_root / "models")
-            self.title, self.architecture = "the starter FLUX", "flux-starter/lora"
-        else:
-            self.folder = hub.find(model, "FluxPipeline", _PARTS)
-            self.title, self.architecture = model.path, "flux-1-dev/lora"
-        self._variant = model.variant
+    def __init__(self, model: Model, cache_root: Path, shelf: Shelf | None = None) -> None:
+        found = flux_source.find(model, cache_root)
+        self.folder, self._denoiser = found.folder, found.denoiser
+        self.title, self.architecture = found.title, found.architecture
+        self._variant, self._shelf = model.variant, shelf
         self._tokens = model.max_sequence_length
-        self._vae = _VaeScaling.of(self.folder)
+        self._vae = VaeScaling.of(self.folder)
 
     def image_encoder(self) -> Encoder[Image]:
         """Return the VAE's encoder; it makes `latents.mean` and `latents.logvar`."""
@@ -71,41 +70,26 @@ class Flux:
 
     def text_encoders(self, memory: Memory) -> tuple[Encoder[str], ...]:
         """Return CLIP (`clip.pooled`) and T5 (`t5.states`)."""
-        return (
-            ClipEncoder(self.folder, self._variant, memory.dtype),
-            T5Encoder(self.folder, self._variant, memory.dtype, self._tokens),
-        )
+        shelf = self._shelf if memory.keep_quantized else None
+        at = (self.folder, self._variant, memory.dtype)
+        t5 = T5Encoder(*at, self._tokens, storage=memory.text_encoder, shelf=shelf)
+        return ClipEncoder(*at), t5
 
     def denoiser_bytes(self) -> int:
-        """Return the size of the transformer's weight files."""
-        return sum(p.stat().st_size for p in self._shards())
+        """Return the size of the transformer's weights on disk."""
+        return self._denoiser.nbytes()
+
+    def denoiser_files(self) -> tuple[Path, ...]:
+        """Return the transformer's config and weight files."""
+        return self._denoiser.files()
 
     def skeleton(self) -> nn.Module:
         """Return the transformer on the meta device: names and shapes, no weights."""
         from diffusers import FluxTransformer2DModel
 
-        folder = self.folder / "transformer"
-        config = hub.read_json(folder / "config.json")
-        if not config.get("guidance_embeds"):
-            raise ModelError(
-                f"{folder}: has no guidance embedding (FLUX.1-schnell?); this family is FLUX.1-dev"
-            )
-        axes, width = (
-            config.get("axes_dims_rope", (16, 56, 56)),
-            config.get("attention_head_dim", 128),
-        )
-        try:
-            with init_empty_weights(include_buffers=False):
-                denoiser: nn.Module = FluxTransformer2DModel.from_config(config)
-            assert isinstance(axes, list | tuple)
-            fits = sum(axes) == width
-        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
-            raise ModelError(f"{folder / 'config.json'}: not a FLUX's config ({error})") from error
-        if not fits:
-            raise ModelError(
-                f"{folder / 'config.json'}: axes_dims_rope {axes} must add up to "
-                f"attention_head_dim {width}"
-            )
+        empty = init_empty_weights(include_buffers=False)
+        with empty, library_errors(self._denoiser.where, FluxTransformer2DModel):
+            denoiser: nn.Module = FluxTransformer2DModel.from_config(self._denoiser.config)
         return denoiser
 
     def load_denoiser(
@@ -113,45 +97,36 @@ class Flux:
         memory: Memory,
         device: torch.device,
         advance: Callable[[int], object] = lambda _: None,
-    ) -> tuple[nn.Module, quantize.Coverage]:
+    ) -> tuple[nn.Module, Coverage]:
         """Return the transformer, quantized as it streamed in and frozen, and the coverage."""
         denoiser: Any = self.skeleton()
-        coverage = quantize.load(
+        level, dtype = memory.quantization, DTYPES[memory.dtype]
+        exclude = KEEP if memory.keep is None else memory.keep
+        shelf = self._shelf if memory.keep_quantized and level != NONE else None
+        coverage = load(
             denoiser,
-            self._shards(),
-            level=memory.quantization,
-            exclude=_KEEP,
-            dtype=DTYPES[memory.dtype],
+            self._denoiser.weights(),
+            level=level,
+            exclude=exclude,
+            dtype=dtype,
             device=device,
             advance=advance,
+            keep=shelf.place(self.denoiser_files(), level, exclude, dtype) if shelf else None,
+            away=flux_memory.host_modules(denoiser, memory),
         )
         keep_timesteps_float32(denoiser)
-        if memory.checkpointing:
-            denoiser.enable_gradient_checkpointing()
+        flux_memory.arrange(denoiser, memory, device)
         return denoiser, coverage
 
     def loss(self, denoiser: nn.Module, batch: Batch, objective: Train) -> Tensor:
-        """Return the flow-matching loss of each sample, float32 `[batch]`.
+        """Return the flow-matching loss of each sample, float32 `[batch]`; see `loss`."""
+        return loss(denoiser, batch, objective, self._vae)
 
-        The squared error of the predicted velocity, meaned over a sample's latents.
-        """
-        mean = batch.tensors["latents.mean"].float()
-        draws = flow.draw(batch.seeds, mean.shape[1:])
-        noise, posterior = draws.noise.to(mean.device), draws.posterior.to(mean.device)
-        clean = self._vae.scale(
-            mean + (batch.tensors["latents.logvar"].float() / 2).exp() * posterior
-        )
-        tokens = clean.shape[2] * clean.shape[3] // 4
-        level = flow.levels(objective.timestep_sampling, draws.uniform, tokens).to(mean.device)
-        predicted = predict(
-            denoiser,
-            flow.interpolate(clean, noise, level),
-            level,
-            objective.guidance,
-            batch.tensors,
-        )
-        error = predicted.float() - pack(flow.velocity(clean, noise))
-        return error.square().mean(dim=(1, 2))
+    def prepared(
+        self, denoiser: nn.Module, stream: Iterable[Batch], objective: Train, count: int
+    ) -> Generator[Batch]:
+        """Yield the next `count` batches, with their modulation where it is computed ahead."""
+        return flux_memory.prepared(denoiser, stream, objective, count)
 
     def sampler(self, denoiser: nn.Module, device: torch.device) -> Sampler:
         """Return a function that draws pictures through diffusers' FluxPipeline."""
@@ -171,69 +146,17 @@ class Flux:
             transformer=denoiser,
         )
         pipeline.set_progress_bar_config(disable=True)
-        return _Sampler(pipeline, device)
-
-    def _shards(self) -> tuple[Path, ...]:
-        """Return the transformer's weight files."""
-        return quantize.shards(self.folder / "transformer", _STEM, self._variant)
+        return FluxSampler(pipeline, device, _compute_dtype(denoiser))
 
 
-class _Sampler:
-    """One prompt and one seed in, one picture out."""
-
-    def __init__(self, pipeline: Any, device: torch.device) -> None:
-        self._pipeline, self._device = pipeline, device
-
-    @torch.no_grad()
-    def __call__(
-        self,
-        text: Tensors,
-        seed: int,
-        settings: Sample,
-        size: tuple[int, int],
-        step: Callable[[], object],
-    ) -> Image:
-        """Draw one RGB picture; see `Sampler`."""
-
-        def after_step(
-            _pipe: Any, _index: int, _time: Any, values: dict[str, Any]
-        ) -> dict[str, Any]:
-            step()
-            return values
-
-        dtype = _compute_dtype(self._pipeline.transformer)
-        latents = self._pipeline(
-            prompt_embeds=text["t5.states"][None].to(self._device, dtype),
-            pooled_prompt_embeds=text["clip.pooled"][None].to(self._device, dtype),
-            width=size[0],
-            height=size[1],
-            num_inference_steps=settings.steps,
-            guidance_scale=settings.guidance,
-            # a CPU generator: the same seed gives the same noise on every device
-            generator=torch.Generator().manual_seed(seed),
-            callback_on_step_end=after_step,
-            output_type="latent",
-        ).images
-        return self._decode(latents.float(), size)
-
-    def _decode(self, packed: Tensor, size: tuple[int, int]) -> Image:
-        """Decode packed latents."""
-        vae = self._pipeline.vae
-        latents = unpack(packed, size[1] // 8, size[0] // 8)
-        latents = latents / vae.config.scaling_factor + vae.config.shift_factor
-        pixels = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
-        picture: Image = self._pipeline.image_processor.postprocess(pixels, output_type="pil")[0]
-        return picture
-
-
-class _VaeScaling:
+class VaeScaling:
     """`z = (sample - shift) * scale`, the VAE config's two numbers."""
 
     def __init__(self, shift: float, factor: float) -> None:
         self._shift, self._factor = shift, factor
 
     @classmethod
-    def of(cls, model: Path) -> "_VaeScaling":
+    def of(cls, model: Path) -> "VaeScaling":
         """Read the scaling of a model folder's VAE."""
         path = model / "vae" / "config.json"
         config = hub.read_json(path)
@@ -247,6 +170,36 @@ class _VaeScaling:
         return (sample - self._shift) * self._factor
 
 
+def loss(denoiser: nn.Module, batch: Batch, objective: Train, scaling: "VaeScaling") -> Tensor:
+    """Return the flow-matching loss of each sample, float32 `[batch]`.
+
+    The squared error of the predicted velocity, meaned over a sample's latents; where the
+    batch has `mask.weight` `[batch, height, width]`, with those weights.
+    """
+    mean = batch.tensors["latents.mean"].float()
+    draws = flow.draw(batch.seeds, mean.shape[1:])
+    noise, clean = draws.noise.to(mean.device), mean
+    if objective.latents == "sample":
+        deviation = (batch.tensors["latents.logvar"].float() / 2).exp()
+        clean = mean + deviation * draws.posterior.to(mean.device)
+    clean = scaling.scale(clean)
+    tokens = clean.shape[2] * clean.shape[3] // 4
+    level = flow.levels(objective.timestep_sampling, draws.uniform, tokens).to(mean.device)
+    predicted = predict(
+        denoiser,
+        flow.interpolate(clean, noise, level),
+        level,
+        objective.guidance,
+        batch.tensors,
+    )
+    error = predicted.float() - pack(flow.velocity(clean, noise))
+    if "mask.weight" not in batch.tensors:
+        return error.square().mean(dim=(1, 2))
+    weight = pack(batch.tensors["mask.weight"][:, None].expand_as(clean))
+    total = weight.sum(dim=(1, 2)).clamp_min(_LEAST_WEIGHT)
+    return (error.square() * weight).sum(dim=(1, 2)) / total
+
+
 def predict(
     denoiser: nn.Module, noisy: Tensor, level: Tensor, guidance: float, text: Tensors
 ) -> Tensor:
@@ -257,17 +210,20 @@ def predict(
         noisy: latents `[batch, channels, height, width]`.
         level: float32 `[batch]`, the timestep in 0..1.
         guidance: the guidance embedded with the timestep.
-        text: `t5.states` `[batch, tokens, width]` and `clip.pooled` `[batch, width]`.
+        text: `t5.states` `[batch, tokens, width]`, `clip.pooled` `[batch, width]`, and where it
+            was computed ahead, `modulation`.
     """
     batch, _, height, width = noisy.shape
-    states = text["t5.states"]
+    states, pooled = text["t5.states"], text["clip.pooled"]
     dtype = _compute_dtype(denoiser)
     device = noisy.device
+    strength = torch.full((batch,), guidance, device=device, dtype=torch.float32)
+    flux_memory.hand_over(denoiser, text.get(modulation.KEY), level, strength, pooled)
     velocity: Tensor = denoiser(
         hidden_states=pack(noisy).to(dtype),
         timestep=level,
-        guidance=torch.full((batch,), guidance, device=device, dtype=torch.float32),
-        pooled_projections=text["clip.pooled"].to(dtype),
+        guidance=strength,
+        pooled_projections=pooled.to(dtype),
         encoder_hidden_states=states.to(dtype),
         txt_ids=torch.zeros(states.shape[1], 3, device=device),
         img_ids=image_ids(height // 2, width // 2, device),
@@ -281,13 +237,6 @@ def pack(latents: Tensor) -> Tensor:
     batch, channels, height, width = latents.shape
     patches = latents.reshape(batch, channels, height // 2, 2, width // 2, 2)
     return patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, channels * 4)
-
-
-def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
-    """`[b, h w / 4, 4 c] -> [b, c, h, w]`, the inverse of `pack`."""
-    batch, _, size = tokens.shape
-    patches = tokens.reshape(batch, height // 2, width // 2, size // 4, 2, 2)
-    return patches.permute(0, 3, 1, 4, 2, 5).reshape(batch, size // 4, height, width)
 
 
 def image_ids(rows: int, columns: int, device: torch.device) -> Tensor:

@@ -16,13 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import init_empty_weights
 from PIL.Image import Image
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from bioicons_kit import console
 from bioicons_kit.errors import ModelError
+from bioicons_kit.families import hub
 from bioicons_kit.families.base import DTYPES
+from bioicons_kit.families.pretrained import library_errors, pretrained, pretrained_model, versions
+from bioicons_kit.memory.levels import LEVELS, NONE
+from bioicons_kit.memory.load import load
+from bioicons_kit.memory.saved import Shelf
+from bioicons_kit.memory.shards import Shards, shards
 
 ImageEncode = Callable[[Sequence[Image]], list[dict[str, Tensor]]]
 TextEncode = Callable[[Sequence[str]], list[dict[str, Tensor]]]
@@ -40,7 +46,18 @@ class FluxImageEncoder:
     def __init__(self, model: Path, variant: str | None) -> None:
         self._folder, self._variant = model / "vae", variant
         self.files = weight_files(self._folder, variant)
-        self.settings: Mapping[str, str] = {"compute": "fp32"}
+        self.settings: Mapping[str, str] = {"compute": "fp32", **versions("torch", "diffusers")}
+
+    def shapes(self, size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:
+        """Return the shapes of mean and logvar: an eighth of the picture's for FLUX's VAE."""
+        path = self._folder / "config.json"
+        channels = _number(path, "latent_channels")
+        blocks = hub.read_json(path).get("block_out_channels")
+        if not isinstance(blocks, list) or not blocks:
+            raise ModelError(f"{path}: has no block_out_channels; not a VAE's config")
+        smaller = 2 ** (len(blocks) - 1)
+        shape = (channels, size[1] // smaller, size[0] // smaller)
+        return {"mean": shape, "logvar": shape}
 
     @contextmanager
     def loaded(self, device: torch.device) -> Iterator[ImageEncode]:
@@ -69,15 +86,19 @@ class ClipEncoder:
             *weight_files(model / "text_encoder", variant),
             *_tokenizer_files(model / "tokenizer", ("vocab.json", "merges.txt")),
         )
-        self.settings: Mapping[str, str] = {"compute": dtype}
+        self.settings: Mapping[str, str] = {"compute": dtype, **versions("torch", "transformers")}
+
+    def shapes(self, size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002
+        """Return the shape of the pooled output."""
+        return {"pooled": (_number(self._model / "text_encoder" / "config.json", "hidden_size"),)}
 
     @contextmanager
     def loaded(self, device: torch.device) -> Iterator[TextEncode]:
         """Load CLIP on `device` and yield the function that encodes texts."""
         from transformers import CLIPTextModel, CLIPTokenizer
 
-        tokenizer = pretrained(CLIPTokenizer, self._model / "tokenizer")
         folder = self._model / "text_encoder"
+        tokenizer = _tokenizer(CLIPTokenizer, self._model / "tokenizer", folder)
         with _on_device(CLIPTextModel, folder, self._variant, self._dtype, device) as clip:
 
             def encode(texts: Sequence[str]) -> list[dict[str, Tensor]]:
@@ -89,34 +110,94 @@ class ClipEncoder:
 
 
 class T5Encoder:
-    """Texts -> T5's last hidden states, `[max_sequence_length, width]`."""
+    """Texts -> T5's last hidden states, `[max_sequence_length, width]`, and which are text.
+
+    The mask is 1 for tokens of the text and 0 for padding; FLUX reads both alike.
+    """
 
     name = "t5"
 
-    def __init__(self, model: Path, variant: str | None, dtype: str, tokens: int) -> None:
+    def __init__(
+        self,
+        model: Path,
+        variant: str | None,
+        dtype: str,
+        tokens: int,
+        *,
+        storage: str = NONE,
+        shelf: Shelf | None = None,
+    ) -> None:
         self._model, self._variant, self._dtype = model, variant, DTYPES[dtype]
-        self._tokens = tokens
+        self._tokens, self._storage, self._shelf = tokens, storage, shelf
         self.files = (
             *weight_files(model / "text_encoder_2", variant),
             *_tokenizer_files(model / "tokenizer_2", ()),
         )
-        self.settings: Mapping[str, str] = {"compute": dtype, "tokens": str(tokens)}
+        quantizer = () if storage == NONE else LEVELS[storage].libraries
+        libraries = ("torch", "transformers", *quantizer)
+        self.settings: Mapping[str, str] = {
+            "compute": dtype,
+            "tokens": str(tokens),
+            "storage": storage,
+            **versions(*libraries),
+        }
+
+    def shapes(self, size: tuple[int, int]) -> Mapping[str, tuple[int, ...]]:  # noqa: ARG002
+        """Return the shapes of states and mask."""
+        width = _number(self._model / "text_encoder_2" / "config.json", "d_model")
+        return {"states": (self._tokens, width), "mask": (self._tokens,)}
 
     @contextmanager
     def loaded(self, device: torch.device) -> Iterator[TextEncode]:
         """Load T5 on `device` and yield the function that encodes texts."""
-        from transformers import T5EncoderModel, T5Tokenizer
+        from transformers import T5Tokenizer
 
-        tokenizer = pretrained(T5Tokenizer, self._model / "tokenizer_2")
         folder = self._model / "text_encoder_2"
-        with _on_device(T5EncoderModel, folder, self._variant, self._dtype, device) as t5:
+        tokenizer = _tokenizer(T5Tokenizer, self._model / "tokenizer_2", folder)
+        with _resident(self._load(device), device) as t5:
 
             def encode(texts: Sequence[str]) -> list[dict[str, Tensor]]:
                 ids = _token_ids(tokenizer, texts, self._tokens)
                 states = t5(ids.to(device)).last_hidden_state.cpu()
-                return [{"states": row} for row in states]
+                masks = (ids != tokenizer.pad_token_id).to(states.dtype)
+                return [{"states": s, "mask": m} for s, m in zip(states, masks, strict=True)]
 
             yield encode
+
+    def _load(self, device: torch.device) -> nn.Module:
+        """Return T5 on `device`, its linears in fewer bits where so asked for."""
+        from transformers import T5Config, T5EncoderModel
+
+        folder = self._model / "text_encoder_2"
+        config = pretrained(T5Config, folder)
+        with init_empty_weights(include_buffers=False), library_errors(folder, T5EncoderModel):
+            model: nn.Module = T5EncoderModel(config)
+        # one embedding under two names, and empty weights do not know that they are one
+        model.set_submodule("encoder.embed_tokens", model.get_submodule("shared"))
+        shelf = None if self._storage == NONE else self._shelf
+        weights = weight_files(folder, self._variant)
+        load(
+            model,
+            Shards(shards(folder, "model", self._variant)),
+            level=self._storage,
+            exclude=(),
+            dtype=self._dtype,
+            device=device,
+            keep=shelf.place(weights, self._storage, (), self._dtype) if shelf else None,
+        )
+        return model
+
+
+def _number(path: Path, key: str) -> int:
+    """Return a count out of a model's config.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    value = hub.read_json(path).get(key)
+    if not isinstance(value, int) or value < 1:
+        raise ModelError(f"{path}: has no {key}; not the config of this encoder")
+    return value
 
 
 def picture_tensor(picture: Image) -> Tensor:
@@ -174,6 +255,22 @@ def _tokenizer_files(folder: Path, older: tuple[str, ...]) -> tuple[Path, ...]:
     return found
 
 
+def _tokenizer(kind: Any, folder: Path, encoder: Path) -> Any:
+    """Return a tokenizer whose every token the encoder in the folder `encoder` has.
+
+    Raises:
+        ModelError: it cannot be loaded, or is another model's.
+    """
+    tokenizer, path = pretrained(kind, folder), encoder / "config.json"
+    known = _number(path, "vocab_size")
+    if len(tokenizer) > known:
+        raise ModelError(
+            f"{folder}: has {len(tokenizer)} tokens, and {path} knows {known}; these parts are not "
+            "of one model"
+        )
+    return tokenizer
+
+
 def _token_ids(tokenizer: Any, texts: Sequence[str], length: int) -> Tensor:
     """Return token ids `[batch, length]`, padded or cut to `length`; a cut is told."""
     for text in dict.fromkeys(texts):
@@ -193,8 +290,15 @@ def _on_device(
     kind: Any, folder: Path, variant: str | None, dtype: torch.dtype, device: torch.device
 ) -> Iterator[Any]:
     """Load a model for inference on `device`; drop it, and its memory, at the end."""
-    model = pretrained_model(kind, folder, variant, dtype)
-    model.requires_grad_(False).eval().to(device)
+    model = pretrained_model(kind, folder, variant, dtype).to(device)
+    with _resident(model, device) as resident:
+        yield resident
+
+
+@contextmanager
+def _resident(model: nn.Module, device: torch.device) -> Iterator[Any]:
+    """Use a model for inference; drop it, and its memory, at the end."""
+    model.requires_grad_(False).eval()
     try:
         with torch.no_grad():
             yield model
@@ -203,39 +307,3 @@ def _on_device(
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def pretrained_model(kind: Any, folder: Path, variant: str | None, dtype: torch.dtype) -> nn.Module:
-    """Return a model with every one of its weights from `folder`.
-
-    transformers and diffusers fill what a file lacks with random numbers, and only log it.
-
-    Raises:
-        ModelError: a weight is missing or has another shape, or nothing can be loaded.
-    """
-    model, report = pretrained(
-        kind,
-        folder,
-        variant=variant,
-        use_safetensors=True,
-        output_loading_info=True,
-        **{"torch_dtype" if kind.__module__.startswith("diffusers.") else "dtype": dtype},
-    )
-    assert isinstance(model, nn.Module)
-    lacking = [*report["missing_keys"], *report["mismatched_keys"]]
-    if lacking:
-        first = lacking[0] if isinstance(lacking[0], str) else lacking[0][0]
-        raise ModelError(
-            f"{folder}: {len(lacking)} of the weights of a {kind.__name__} are missing or of "
-            f"another shape, first {first}; the download or copy is incomplete"
-        )
-    return model
-
-
-def pretrained(kind: Any, folder: Path, **options: Any) -> Any:
-    """Return `kind.from_pretrained(folder)`, its failures as a ModelError."""
-    try:
-        return kind.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ModelError(f"{folder}: cannot be loaded as a {kind.__name__} ({first})") from error

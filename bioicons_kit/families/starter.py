@@ -9,18 +9,21 @@ Sizes: 64-128 px pictures, 16-channel f8 VAE, about 10 M parameters in all.
 """
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bioicons_kit import console
 from bioicons_kit.families.starter_vocabulary import clip_merges, clip_vocabulary, t5_vocabulary
-from bioicons_kit.files import atomic_folder, storage_errors
+from bioicons_kit.files import atomic_folder, sha256_file, storage_errors
 from bioicons_kit.preset import STARTER
 
 VERSION = 1  # raise it with any change below: it is part of the folder's name
 
+_HASHES = "hashes.json"  # of all its files: tells a damaged folder
 _SEED = 20260
 _WIDTH = 128  # of both text encoders
 _CLIP_TOKENS = 77
@@ -63,16 +66,36 @@ SCHEDULER: dict[str, Any] = {
 
 
 def ensure(root: Path) -> Path:
-    """Return the starter's folder below `root`, built first if it is not there.
+    """Return the starter's folder below `root`, built first if it is not there or damaged.
 
     Raises:
         StorageError: no room or no permission; no half-built folder stays.
     """
     folder = root / f"{STARTER}-{VERSION}"
+    if folder.is_dir() and not is_whole(folder):
+        console.warn(f"{console.shown(folder)}: damaged; building the starter model again")
+        with storage_errors(folder), tempfile.TemporaryDirectory(dir=root) as aside:
+            folder.rename(Path(aside) / folder.name)
     if not folder.is_dir():
         with storage_errors(folder), atomic_folder(folder) as scratch:
             build(scratch)
     return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether a starter's folder holds what was built, by the hashes noted then."""
+    try:
+        hashes = json.loads((folder / _HASHES).read_text("utf-8"))
+        return isinstance(hashes, dict) and all(
+            sha256_file(folder / path) == digest for path, digest in hashes.items()
+        )
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the files below a folder, by their paths in it."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def build(folder: Path) -> None:
@@ -113,6 +136,8 @@ def build(folder: Path) -> None:
             _save(part, folder / name)
             index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+    hashes = {path: sha256_file(folder / path) for path in _files(folder)}
+    (folder / _HASHES).write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def _save(part: Any, folder: Path) -> None:

@@ -30,6 +30,7 @@ from bioicons_kit.preset import Dataset
 __all__ = ["article", "caption", "captions", "clean_name", "own_words"]
 
 _TRIGGER = "{trigger}"
+_ARTICLE = re.compile(r"(?:an?|the|my|our|his|her)\s")
 _MAX_BYTES = 2**16
 _NOTHING_WRITTEN = Curated({})
 
@@ -51,9 +52,10 @@ def captions(row: Row, dataset: Dataset, curated: Curated = _NOTHING_WRITTEN) ->
 def caption(icon: Icon, template: str, trigger: str) -> str:
     """Return the template with {trigger}, {article}, {name} and {category} filled in."""
     name = clean_name(icon.name)
+    has_article = icon.kind == "image" and _ARTICLE.match(name)  # "the harbor", a title
     values = {
         "trigger": trigger,
-        "article": article(name),
+        "article": "" if has_article else article(name),
         "name": name,
         "category": icon.category.lower(),
     }

@@ -66,11 +66,16 @@ class Stream:
         return data
 
     def _file(self, path: str) -> bytes:
-        """Return a file of the dataset's own."""
-        if not is_hub_id(self.root) and reading.is_inside(Path(path), Path(self.root)):
-            return picture.read(Path(path), "image")
-        if not _ZIP_MEMBER.sub("", path, count=1).startswith(f"hf://datasets/{self.root}@"):
+        """Return a file of the dataset's own, or out of an archive of its own."""
+        place = _ZIP_MEMBER.sub("", path, count=1)
+        if is_hub_id(self.root):
+            is_own = place.startswith(f"hf://datasets/{self.root}@")
+        else:  # an address would be a file's relative path here
+            is_own = os.path.isabs(place) and reading.is_inside(Path(place), Path(self.root))
+        if not is_own:
             raise DocumentError("the row refers to a file outside the dataset")
+        if os.path.isabs(path):
+            return picture.read(Path(path), "image")
         import fsspec
 
         with _explained(self.root), fsspec.open(path, "rb") as file:

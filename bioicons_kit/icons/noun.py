@@ -12,8 +12,9 @@ clause ("fly eats") has none, and its last word is taken.
 
 import re
 import unicodedata
+from itertools import zip_longest
 
-from bioicons_kit.icons.wording import COLORS
+from bioicons_kit.icons.wording import COLORS, LETTERED
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -113,8 +114,10 @@ def head(name: str) -> str:
 def _phrase(name: str) -> list[str]:
     """Return the words of a name before its first preposition or its species ("E coli")."""
     words: list[str] = []
-    for word in name.split():
-        ends = bool(words) and (word in _NUMBERS or re.fullmatch(r"[A-Z]", word) is not None)
+    every = name.split()
+    for word, following in zip_longest(every, every[1:], fillvalue=""):
+        is_letter = re.fullmatch(r"[A-HJ-Z]", word) is not None and following not in LETTERED
+        ends = bool(words) and (word in _NUMBERS or is_letter)
         if ends or word.lower() in _PREPOSITIONS:
             break
         words.append(word)

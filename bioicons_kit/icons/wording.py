@@ -15,8 +15,9 @@ import unicodedata
 
 # Spellings that the general rules would tear apart or misread.
 _TERMS = re.compile(
-    r"(?i)(?<![a-z])(sars[-_ ]?cov[-_ ]?2|covid[-_ ]?19|mers[-_ ]?cov|(?-i:IL|HIV|HSV|PD)-\d+"
-    r"|pd-l1|[a-z]-(?:cells?|ray|dna|rna|tube)|nf-core)(?![a-z])"
+    r"(?i)(?<![a-z])(sars[-_ ]?cov[-_ ]?2|covid[-_ ]?19|mers[-_ ]?cov"
+    r"|(?-i:CD|GLP|HER|HIV|HPV|HSV|IL|PD|TLR)-\d+|omega-\d"
+    r"|(?-i:[ACGTU]TPase|[DR]NA?se)s?|pd-l1|[a-z]-(?:cells?|ray|dna|rna|tube)|nf-core)(?![a-z])"
 )
 _TERM_SPELLING = {"sarscov2": "SARS-CoV-2", "covid19": "COVID-19", "merscov": "MERS-CoV"}
 
@@ -28,6 +29,9 @@ _ACRONYM_LIST = """
     VLDL
 """
 _ACRONYMS = {word.lower(): word for word in _ACRONYM_LIST.split()}
+# Acronyms that a word in lower case follows without a gap: mRNAvaccine, ATACseq.
+_CAPITALS = "|".join(word for word in _ACRONYM_LIST.split() if re.fullmatch(r"[A-Z]{3,}", word))
+_RUN_ON = re.compile(rf"(?<![A-Z])({_CAPITALS})(?=[a-z]{{3}})|(?<=[A-Z])(?=seq(?![a-z]))")
 # Abbreviations of file names; those of the second line only at the end of a name.
 _ABBREVIATIONS = {"noH": "without hydrogens", "notext": "without text", "nolid": "without lid"}
 _ABBREVIATIONS_LAST = {"text": "with text", "chem": "structural formula", "ul": "unlabeled"}
@@ -40,7 +44,8 @@ _GRADES_LAST |= {"version", "icon", "illustration", "cartoon", "drawio", "inksca
 _GRADES_FIRST = {"img", "icon", "new", "final"}
 _NEW_PLACES = {"caledonia", "caledonian", "guinea", "world", "york", "zealand"}
 # Words before which a lone letter is a name: T cell, C terminal.
-_LETTERED = {"cell", "cells", "lymphocyte", "lymphocytes", "terminal", "terminus", "tube", "wave"}
+LETTERED = {"cell", "cells", "lymphocyte", "lymphocytes", "terminal", "terminus", "tube", "wave"}
+LETTERED |= {"chromosome", "chromosomes", "helper", "killer", "maze", "memory", "regulatory"}
 # Words whose number is part of what they name.
 _NUMBERED = {"chromosome", "day", "generation", "phase", "stage", "step", "type", "vitamin", "week"}
 
@@ -48,8 +53,11 @@ _SPLITS = re.compile(
     r"(?<=[A-Za-z][a-z]{2})(?=[A-Z][a-z]{2})"  # DicotSeedling -> Dicot Seedling, but PyTorch
     r"|(?<=[a-z]{3})(?=[A-Z]{2})"  # simpleDNA -> simple DNA, but mRNA
     r"|(?<=[A-Z]{2})(?=[A-Z][a-z]{2})"  # DNAStrand -> DNA Strand, but RNAi
+    r"|(?<=[a-z]{4})(?=[A-Z]$)"  # vitaminC -> vitamin C, but TetO
     r"|(?<=[A-Za-z][a-z]{3})(?=\d+[dD]?$)"  # style2 -> style 2, arrow3d -> arrow 3d, but Cas9
-    r"|(?<=\d)(?=[a-z]{4})"  # 21hours -> 21 hours, but 50ml
+    r"|(?<=[A-Za-z][a-z]{3})(?=\d+(?:\.\d+)?[mnuµμ]?[lLgm]$)"  # falcon50ml -> falcon 50ml
+    r"|(?<=[23][dD])(?=[b-df-hj-np-qstv-z][a-z]{3})"  # 3dprinter -> 3d printer
+    r"|(?<=\d)(?![dD][b-df-hj-np-qstv-z])(?=[a-z]{4})"  # 21hours -> 21 hours, but 50ml
 )
 _COLOR_LIST = """
     black blue brown cyan gray green grey magenta orange pink purple red teal turquoise violet
@@ -70,6 +78,7 @@ _GLUED = re.compile(
     r"|cylinders?|division|early|fingers?|funnels?|gowns?|late|oval|pigs?|plates?|room|rounded"
     r"|section|sensing|sequencers?|sides|silkworms?|slides?|squished|trays?|tubes?|view)(flat)?"
 )
+_CELLS = re.compile(r"(b|nk|t)(cells?)")  # Tcell, NKcells
 _QUANTITY = re.compile(r"\d+(?:\.\d+)?[a-zA-Zµμ]{1,2}")  # 100ml, 3d
 
 
@@ -88,13 +97,13 @@ def clean_name(stem: str) -> str:
 
 
 def _split_words(text: str) -> list[str]:
-    """Split at spaces, underscores and hyphens, and where capitals or numbers begin."""
+    """Split at spaces and marks, and where capitals or numbers begin."""
     words: list[str] = []
-    for token in re.split(r"[\s_\-]+", text):
+    for token in re.split(r"[\s_\-,;#@=~]+", text.replace("&", " and ")):
         if token in _ABBREVIATIONS:
             words.append(token)
         else:
-            for word in _SPLITS.sub(" ", token).split():
+            for word in _SPLITS.sub(" ", _RUN_ON.sub(r"\g<0> ", token)).split():
                 words.extend(_unglued(word))
     return [word for word in (word.strip(".,;") for word in words) if word]
 
@@ -104,7 +113,7 @@ def _unglued(word: str) -> list[str]:
     lower = word.lower()
     if _TINTS.fullmatch(lower):
         return re.findall(_TINT, lower)
-    for pattern in (_TINTED, _GLUED):
+    for pattern in (_TINTED, _GLUED, _CELLS):
         match = pattern.fullmatch(lower)
         if match:
             return [part for part in match.groups() if part]
@@ -166,7 +175,7 @@ def _spell(words: list[str]) -> list[str]:
             spelled.append(_ACRONYMS[word.lower()])
         elif numbered and numbered[1].lower() in _ACRONYMS:
             spelled.append(_ACRONYMS[numbered[1].lower()] + numbered[2])
-        elif re.fullmatch(r"[a-z]", word) and (is_last or following in _LETTERED):
+        elif re.fullmatch(r"[a-z]", word) and (is_last or following in LETTERED):
             spelled.append(word.upper())  # nucleotide A, T lymphocyte
         elif _is_written_in_capitals(word) and not _is_genus_initial(word, position, following):
             spelled.append(word)
@@ -180,7 +189,7 @@ def _is_written_in_capitals(word: str) -> bool:
     if re.fullmatch(r"[A-Z]{6,}|AND|FROM|OF|THE|WITH|WITHOUT", word):
         return False  # shouted: acronyms as long are in the list
     capitals = sum(letter.isupper() for letter in word)
-    if len(word) == 1 or "-" in word:
+    if len(word) == 1 or "-" in word or re.fullmatch(r"(?:Ca|Cl|Cu|Fe|Mg|Mn|Na|Zn)\d?\+?", word):
         return capitals > 0
     return capitals > 1 or (capitals == 1 and any(letter.isdigit() for letter in word))
 
@@ -191,5 +200,5 @@ def _is_genus_initial(word: str, position: int, following: str) -> bool:
         position == 0
         and len(word) == 1
         and re.fullmatch(r"[a-z]{4,}", following) is not None
-        and following not in _LETTERED
+        and following not in LETTERED
     )

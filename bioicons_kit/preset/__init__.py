@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from bioicons_kit.preset.data import BUCKET_STEP, Augment, Mask, Sizes
 from bioicons_kit.preset.dataset import Bucket, Dataset, HeldOut, Policy
 from bioicons_kit.preset.sources import Captioner, Hub, Quality
-from bioicons_kit.preset.training import Lora, Memory, Model, Sample, Train
+from bioicons_kit.preset.training import Lora, Memory, Model, Sample, Train, parse_card
 from bioicons_kit.preset.values import (
     RANDOM,
     SHIPPED,
@@ -53,6 +53,7 @@ __all__ = [
     "Train",
     "is_hub_id",
     "is_plain",
+    "parse_card",
 ]
 
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)

@@ -1,5 +1,7 @@
 """What a preset says about the pictures' sizes and versions, and about where the loss looks."""
 
+from collections.abc import Collection
+from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -90,3 +92,35 @@ class Mask(Table):
             problem = "is missing" if self.folder is None else "cannot apply"
             raise refuse(f'folder {problem}: it goes with source = "files"', "folder", "source")
         return self
+
+
+def check_sizes(sizes: Sizes, resolution: int, sources: Collection[str]) -> None:
+    """Refuse sizes that mean nothing to the dataset's sources, or not with its resolution."""
+    if set(sources) == {"icons"} and sizes.for_images_only:
+        raise refuse(
+            "sizes.aspects, sizes.crop and sizes.upscale are for images; icons are always drawn "
+            "whole, sharp and square: remove them",
+            "sizes",
+        )
+    sides = (resolution, *sizes.extra)
+    if len(set(sides)) < len(sides):
+        raise refuse(
+            "sizes.extra must name other resolutions than dataset.resolution, each once", "sizes"
+        )
+    if sizes.aspects == "buckets" and any(side % BUCKET_STEP for side in sides):
+        raise refuse(
+            f'with sizes.aspects = "buckets", resolutions must be multiples of {BUCKET_STEP}',
+            *("resolution", "sizes"),
+        )
+
+
+def check_mask(mask: Mask, sources: Collection[str], roots: Collection[str]) -> None:
+    """Refuse masks that the dataset's sources cannot have, or that would be taken for pictures."""
+    if mask.source == "alpha" and "icons" not in sources:
+        raise refuse('mask.source = "alpha" is for icons: images cover all', "mask")
+    if mask.source == "files" and "icons" in sources:
+        raise refuse('mask.source = "files" is for images; icons have "alpha"', "mask")
+    if mask.folder is not None and any(
+        root and PurePath(mask.folder).is_relative_to(root) for root in roots
+    ):
+        raise refuse("mask.folder lies among the images, and would be learned from", "mask")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bioicons_kit.preset.data import BUCKET_STEP, Augment, Mask, Sizes
+from bioicons_kit.preset.data import Augment, Mask, Sizes, check_mask, check_sizes
 from bioicons_kit.preset.sources import Captioner, Hub, Quality
 from bioicons_kit.preset.values import (
     SHIPPED,
@@ -272,24 +272,9 @@ class Dataset(Table):
     @model_validator(mode="after")
     def _sizes_fit(self) -> Self:
         kinds = self._kinds()
-        if kinds == {"icons"} and self.sizes.for_images_only:
-            raise refuse(
-                "sizes.aspects, sizes.crop and sizes.upscale are for images; icons are always "
-                "drawn whole, sharp and square: remove them",
-                "sizes",
-            )
-        if self.sizes.aspects == "buckets" and any(
-            side % BUCKET_STEP for side in (self.resolution, *self.sizes.extra)
-        ):
-            raise refuse(
-                f'with sizes.aspects = "buckets", resolutions must be multiples of {BUCKET_STEP}',
-                *("resolution", "sizes"),
-            )
+        check_sizes(self.sizes, self.resolution, kinds)
         if self.mask is not None:
-            if self.mask.source == "alpha" and "icons" not in kinds:
-                raise refuse('mask.source = "alpha" is for icons: images cover all', "mask")
-            if self.mask.source == "files" and "icons" in kinds:
-                raise refuse('mask.source = "files" is for images; icons have "alpha"', "mask")
+            check_mask(self.mask, kinds, [self.root, *(each.root or "" for each in self.buckets)])
         if any(
             each.generate is not None and (each.source or self.source) != "images"
             for each in self.buckets

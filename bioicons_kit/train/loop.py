@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from bioicons_kit import console
 from bioicons_kit.data import batches
+from bioicons_kit.data.encode import Encoded
 from bioicons_kit.data.job import Job
+from bioicons_kit.data.mend import Mender
 from bioicons_kit.errors import TrainingError
 from bioicons_kit.families.base import Batch
 from bioicons_kit.preset import Preset
@@ -28,7 +30,7 @@ def train(
     work: Job,
     denoiser: nn.Module,
     parameters: list[nn.Parameter],
-    items: list[batches.Item],
+    encoded: Encoded,
     folder: RunFolder,
 ) -> list[float]:
     """Train the adapter; return the loss of every step.
@@ -41,11 +43,14 @@ def train(
     optimizer = optim.build(parameters, settings)
     wrapped, optimizer = accelerator.prepare(denoiser, optimizer)
     share = batches.Share(accelerator.process_index, accelerator.num_processes)
-    endless = batches.endless(work.cache, items, settings.batch_size, settings.seed, share)
+    content, mend = encoded.content(work.preset), Mender(encoded.plan, work)
+    endless = batches.endless(work.cache, content, settings, share, mend=mend)
+    to_come = settings.steps * settings.accumulation
     losses: list[float] = []
     wrapped.train()
     with (
-        closing(endless) as stream,
+        closing(endless) as source,
+        closing(work.family.prepared(denoiser, source, settings, to_come)) as stream,
         Tracker(accelerator, folder.metrics, hyperparameters(work.preset)) as tracker,
         console.bar("training", settings.steps, "step") as bar,
     ):
@@ -88,7 +93,8 @@ def one_step(
                 _require_finite(step, "gradient norm", norm.item(), settings.learning_rate)
             optimizer.step()
             optimizer.zero_grad()
-        total += loss.detach() / settings.accumulation
+        # told per sample: a batch that is smaller, or weighs less, has no smaller error
+        total += loss.detach() / batch.weights.mean() / settings.accumulation
     mean = accelerator.reduce(total, reduction="mean")
     return mean.item(), norm.item()
 

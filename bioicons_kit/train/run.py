@@ -18,13 +18,14 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import nn
 
 from bioicons_kit import __version__, console, files, preset_file, sample
-from bioicons_kit.data import batches, encode, job
+from bioicons_kit.data import encode, job, selection
 from bioicons_kit.data.job import Job
-from bioicons_kit.icons import library, manifest, raster, select
+from bioicons_kit.icons import attribution, manifest, raster
 from bioicons_kit.lora import adapter, formats, metadata
+from bioicons_kit.memory import modulation
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
-from bioicons_kit.train import loop, run_folder
+from bioicons_kit.train import fitting, loop, peaks, run_folder
 from bioicons_kit.train.run_folder import RunFolder
 
 # What a run writes besides its LoRA: logs, samples; and a cache its least.
@@ -47,29 +48,32 @@ def run(preset: Preset, root: Path) -> RunFolder:
     accelerator = start(preset, root)
     files.require_room(Path(preset.cache.root), _ROOM, "the cache")
     files.require_room(root, _ROOM, "the run's files")
+    preset, planned = fitting.fitted(preset, accelerator.device, accelerator.num_processes)
 
-    icons = library.scan(preset.dataset.root)
-    rows = select.rows(icons, preset.dataset.buckets)
-    console.say("icons", describe_icons(icons, rows))
-    work = job.start(preset, accelerator)
+    rows, work = selection.rows(preset, lambda: job.start(preset, accelerator))
     modules = adapter.target_modules(
         work.family.skeleton(), preset.lora.targets, work.family.target_sets
     )
+    if preset.memory.modulation == "ahead":
+        modulation.refuse_trained(modules, filter(work.family.makes_modulation, modules))
     encoded = encode.dataset(rows, work)
 
-    records = manifest.records(encoded.rows, encoded.captions, icons.root)
-    denoiser = load_denoiser(work)
+    records = manifest.records(encoded.rows, encoded.captions, preset.dataset)
+    with peaks.watched("load", planned, preset, work.device):
+        denoiser = load_denoiser(work)
     torch.manual_seed(preset.train.seed)
     parameters = attach(work, denoiser, modules)
     files.require_room(root, _ROOM + sum(p.nbytes for p in parameters), "the run's files")
     torch.manual_seed(preset.train.seed + accelerator.process_index)  # dropout: each its own
     folder = open_folder(work, root, records)  # last: a model that cannot load leaves none
-    losses = loop.train(work, denoiser, parameters, items(encoded), folder)
+    with peaks.watched("train", planned, preset, work.device):
+        losses = loop.train(work, denoiser, parameters, encoded, folder)
 
     # The loop has closed the process group: the others are done, and wait for nobody.
     if accelerator.is_main_process:
         save_lora(work, denoiser, records, folder)
-        draw_samples(work, denoiser, encoded, folder)
+        with peaks.watched("sample", planned, preset, work.device):
+            draw_samples(work, denoiser, encoded, folder)
         write_summary(folder, work, losses, time.monotonic() - started)
         tell_what_next(folder, preset)
     return folder
@@ -96,17 +100,6 @@ def start(preset: Preset, root: Path) -> Accelerator:
     return accelerator
 
 
-def describe_icons(icons: library.Library, rows: tuple[select.Row, ...]) -> str:
-    """Return one line on what was found and what of it is used."""
-    licenses = {row.icon.license for row in rows}
-    authors = {row.icon.author for row in rows}
-    left_out = f" ({len(icons.skipped)} files left out)" if icons.skipped else ""
-    return (
-        f"{len(icons.icons)} in {console.shown(icons.root)}{left_out}; {len(rows)} selected, by "
-        f"{len(authors)} author(s), under {', '.join(sorted(licenses))}"
-    )
-
-
 def open_folder(work: Job, root: Path, records: Sequence[manifest.Record]) -> RunFolder:
     """Make the run's folder, with preset, manifest and credits in it, on the main process."""
     folder = RunFolder(root)
@@ -116,7 +109,7 @@ def open_folder(work: Job, root: Path, records: Sequence[manifest.Record]) -> Ru
         folder = run_folder.prepare(root, resolved, listed)
         files.write_text(folder.preset, resolved)
         files.write_text(folder.manifest, listed)
-        files.write_text(folder.attribution, manifest.attribution_md(records))
+        files.write_text(folder.attribution, attribution.markdown(records))
     work.accelerator.wait_for_everyone()
     return folder
 
@@ -154,14 +147,6 @@ def attach(work: Job, denoiser: nn.Module, modules: Sequence[str]) -> list[nn.Pa
     return parameters
 
 
-def items(encoded: encode.Encoded) -> list[batches.Item]:
-    """Return what an epoch is made of: each row's picture and caption, and its repeats."""
-    return [
-        batches.Item((picture, *encoded.texts[text]), row.repeats)
-        for row, text, picture in zip(encoded.rows, encoded.captions, encoded.pictures, strict=True)
-    ]
-
-
 def save_lora(
     work: Job, denoiser: nn.Module, records: Sequence[manifest.Record], folder: RunFolder
 ) -> None:
@@ -182,8 +167,10 @@ def draw_samples(
         console.say("samples", "none: the preset has no sample.prompts")
         return
     pairs = sample.base_and_adapted(work, denoiser, encoded.texts)
-    shown = sample.training_pictures([row.icon.path for row in encoded.rows], preset.dataset)
-    sample.write_pairs(pairs, folder.samples, folder.comparison, preset, shown)
+    shown = sample.training_pictures(encoded.rows, preset.dataset)
+    drawn = [(pair.prompt, (pair.base, pair.adapted)) for pair in pairs]
+    rows = sample.write_all(drawn, folder.samples, preset)
+    sample.write_comparison(folder.comparison, rows, preset, ("learned from", shown))
 
 
 def write_summary(folder: RunFolder, work: Job, losses: list[float], seconds: float) -> None:

@@ -1,6 +1,9 @@
 """The cache: keys, round trips, and that nothing but the whole right entry is ever returned."""
 
+import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,9 @@ from hypothesis import strategies as st
 
 from bioicons_kit import files
 from bioicons_kit.data import cache as cache_module
-from bioicons_kit.data.cache import Cache, Entry, entry
+from bioicons_kit.data.cache import Cache, Entry, Shape, Stamp, entry
 from bioicons_kit.errors import DamagedFileError, StorageError
+from bioicons_kit.tensors import pack, read
 
 PARTS = {"svg": "abc", "encoder": "vae", "dtype": "bf16", "size": "64"}
 WANTED = entry("latents", PARTS)
@@ -197,6 +201,128 @@ def test_an_entry_written_twice_is_the_same_bytes(filled: Cache) -> None:
     first = filled.path(WANTED).read_bytes()
     filled.put(WANTED, dict(reversed(CONTENT.items())))
     assert filled.path(WANTED).read_bytes() == first
+
+
+def forged(cache: Cache, wanted: Entry, content: dict[str, torch.Tensor]) -> None:
+    """Write an entry with right key and checksum, whatever its layout says."""
+    cache.put(Entry(wanted.kind, wanted.key), content)
+
+
+LAYOUT = (Shape("mean", torch.bfloat16, (2, 3, 4)), Shape("logvar", torch.float32, (6,)))
+OTHERS = {
+    "another name": {"mean": CONTENT["mean"], "variance": CONTENT["logvar"]},
+    "one too many": {**CONTENT, "more": torch.zeros(1)},
+    "one too few": {"mean": CONTENT["mean"]},
+    "another shape": {**CONTENT, "mean": CONTENT["mean"].reshape(3, 2, 4)},
+    "another dtype": {**CONTENT, "mean": CONTENT["mean"].float()},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_an_entry_of_another_layout_is_neither_written_nor_read(tmp_path: Path, other: str) -> None:
+    cache, wanted = Cache(tmp_path), entry("latents", PARTS, LAYOUT)
+    cache.put(wanted, CONTENT)
+    assert equal(cache.get(wanted), CONTENT)
+    with pytest.raises(ValueError, match=r"holds .* instead of"):
+        cache.put(wanted, OTHERS[other])
+    assert equal(cache.get(wanted), CONTENT)  # the old one stays
+    forged(cache, wanted, OTHERS[other])
+    with pytest.raises(DamagedFileError, match=r"cache entry holds .* instead of"):
+        cache.get(wanted)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_not_finite_are_neither_written_nor_read(
+    tmp_path: Path, value: float
+) -> None:
+    cache, wanted = Cache(tmp_path), entry("latents", PARTS)
+    content = {"fine": torch.arange(3), "mean": torch.tensor([0.0, value], dtype=torch.bfloat16)}
+    with pytest.raises(ValueError, match="numbers in mean that are not finite"):
+        cache.put(wanted, content)
+    assert not cache.has(wanted)
+    sound = {**content, "mean": torch.zeros(2, dtype=torch.bfloat16)}
+    cache.put(wanted, sound)
+    path = cache.path(wanted)
+    _, metadata = read(path)
+    digest = cache_module._checksum(content, metadata["about"])
+    path.write_bytes(pack(content, {**metadata, "sha256": digest}))
+    with pytest.raises(DamagedFileError, match="not finite"):
+        cache.get(wanted)
+
+
+def test_bytes_of_an_entry_are_known_before_it_is_made() -> None:
+    assert entry("latents", PARTS, LAYOUT).nbytes == 2 * 24 + 4 * 6
+    assert entry("latents", PARTS, LAYOUT) == WANTED  # the layout follows from the key
+
+
+def test_an_entry_tells_what_it_is_and_may_not_be_made_to_lie(filled: Cache) -> None:
+    about = {"of": "mäuse/a.svg", "parts": PARTS}
+    filled.put(WANTED, CONTENT, about)
+    assert filled.about(WANTED) == about
+    path = filled.path(WANTED)
+    path.write_bytes(path.read_bytes().replace(b"a.svg", b"b.svg"))
+    with pytest.raises(DamagedFileError):
+        filled.get(WANTED)
+
+
+@same_folder
+@given(data=st.binary(max_size=60), length=st.sampled_from([0, 1, 8, 40, 2**20, 2**63 - 1]))
+def test_whatever_stands_in_a_header_it_is_no_crash(
+    filled: Cache, data: bytes, length: int
+) -> None:
+    path = filled.path(WANTED)
+    path.write_bytes(length.to_bytes(8, "little") + data)
+    assert filled.about(WANTED) == {}
+
+
+def test_a_header_nested_without_end_is_no_crash(filled: Cache) -> None:
+    deep = {"__metadata__": {"about": "[" * 100_000}}
+    text = json.dumps(deep).encode()
+    filled.path(WANTED).write_bytes(len(text).to_bytes(8, "little") + text)
+    assert filled.about(WANTED) == {}
+
+
+def test_what_is_no_file_is_damaged_and_keeps_no_one_waiting(tmp_path: Path) -> None:
+    cache, other = Cache(tmp_path), entry("latents", {"svg": "other"})
+    cache.path(WANTED).mkdir(parents=True)
+    cache.path(other).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(cache.path(other))
+    for each in (WANTED, other):
+        assert not cache.has(each)
+        with pytest.raises(DamagedFileError, match="no such cache entry"):
+            cache.get(each)
+    assert cache.sweep("latents") == {}
+    with pytest.raises(StorageError, match="directory"):
+        cache.put(WANTED, CONTENT)
+
+
+def test_a_sweep_finds_every_entry_and_nothing_else(filled: Cache) -> None:
+    others = [entry("latents", {"n": str(number)}) for number in range(20)]
+    for each in others:
+        filled.put(each, {"x": torch.zeros(3)})
+    filled.put(entry("clip", {}), {"x": torch.zeros(3)})
+    (filled.root / "models" / "starter").mkdir(parents=True)
+    (filled.root / "latents" / "known.txt").write_text("")
+    (filled.path(WANTED).parent / "notes.md").write_text("")
+    found = filled.sweep("latents")
+    assert found.keys() == {each.key for each in [WANTED, *others]}
+    status = filled.path(WANTED).stat()
+    assert found[WANTED.key] == Stamp(status.st_size, status.st_mtime_ns) == filled.stamp(WANTED)
+    assert filled.kinds() == ("clip", "latents")
+    assert Cache(filled.root / "nowhere").kinds() == ()
+    assert filled.sweep("t5") == {}
+
+
+def test_a_sweep_removes_what_dead_writers_left_and_no_one_elses(filled: Cache) -> None:
+    shelf = filled.path(WANTED).parent
+    dead, busy = shelf / ".a.safetensors.x.tmp", shelf / ".b.safetensors.y.tmp"
+    for each in (dead, busy):
+        each.write_bytes(b"half")
+    hours_ago = time.time() - 7200
+    os.utime(dead, (hours_ago, hours_ago))
+    assert filled.sweep("latents").keys() == {WANTED.key}
+    assert not dead.exists()
+    assert busy.exists()
 
 
 def test_kinds_have_folders_of_their_own(tmp_path: Path) -> None:

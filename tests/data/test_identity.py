@@ -107,6 +107,41 @@ def test_a_damaged_memory_only_costs_time(
     assert len(hashed) == 4  # two files for each root: the damaged memory was written anew
 
 
+def test_a_memory_that_is_no_file_or_too_large_only_costs_time(
+    tmp_path: Path, encoder: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Identities(tmp_path / "elsewhere").of(encoder)
+    memory = tmp_path / "identities.json"
+    os.mkfifo(memory)
+    assert Identities(tmp_path).of(encoder) == expected
+    memory.write_bytes(b"[" * 100_000)
+    assert Identities(tmp_path).of(encoder) == expected
+    monkeypatch.setattr(identity, "_LARGEST", 10)
+    assert Identities(tmp_path)._known == {}
+
+
+def test_what_another_process_hashed_meanwhile_is_kept(
+    tmp_path: Path, encoder: tuple[Path, ...], hashed: list[Path]
+) -> None:
+    one, other = Identities(tmp_path), Identities(tmp_path)
+    one.of(encoder[:1])
+    other.of(encoder[1:])
+    assert Identities(tmp_path).of(encoder)
+    assert hashed == list(encoder)
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, encoder: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def growing(path: Path) -> str:
+        path.write_bytes(path.read_bytes() + b"more")
+        return "0" * 64
+
+    monkeypatch.setattr(identity, "sha256_file", growing)
+    with pytest.raises(KitError, match="changed while it was read"):
+        Identities(tmp_path).of(encoder)
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, encoder: tuple[Path, ...]) -> None:
     gone = encoder[0].with_name("gone.safetensors")
     with pytest.raises(KitError, match=r"gone\.safetensors: cannot be read"):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from bioicons_kit.errors import ModelError
 from bioicons_kit.families import flow, load
 from bioicons_kit.families.base import Batch, Family
-from bioicons_kit.families.flux import Flux, image_ids, pack, predict, unpack
+from bioicons_kit.families.flux import Flux, image_ids, pack, predict
+from bioicons_kit.families.flux_sampler import unpack
 from bioicons_kit.lora import adapter
 from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.preset import Memory, Model, Sample, Train
@@ -124,9 +125,8 @@ class TestDenoiser:
         path = schnell / "transformer" / "config.json"
         config = json.loads(path.read_text())
         path.write_text(json.dumps({**config, "guidance_embeds": False}))
-        family = Flux(Model(path=str(schnell)), tmp_path)
         with pytest.raises(ModelError, match=r"transformer: has no guidance embedding"):
-            family.load_denoiser(PLAIN, CPU)
+            Flux(Model(path=str(schnell)), tmp_path)
 
     @pytest.mark.parametrize("text", ["{}", "[]", "{", '{"shift_factor": "a"}'])
     def test_a_vae_without_scaling_is_refused(
@@ -153,7 +153,8 @@ def reference_loss(starter_folder: Path, given: Batch, objective: Train) -> Tens
     mean, logvar = given.tensors["latents.mean"], given.tensors["latents.logvar"]
     rows, _, height, width = mean.shape
     draws = flow.draw(given.seeds, mean.shape[1:])
-    clean = 0.3611 * (mean + torch.exp(0.5 * logvar) * draws.posterior - 0.1159)
+    spread = 0 if objective.latents == "mode" else torch.exp(0.5 * logvar) * draws.posterior
+    clean = 0.3611 * (mean + spread - 0.1159)
     losses = []
     for row in range(rows):
         u = draws.uniform[row].item()
@@ -178,7 +179,9 @@ def reference_loss(starter_folder: Path, given: Batch, objective: Train) -> Tens
                 return_dict=False,
             )
         velocity = FluxPipeline._unpack_latents(predicted, height * 8, width * 8, 8)[0]
-        losses.append((velocity - (draws.noise[row] - clean[row])).square().mean())
+        errors = (velocity - (draws.noise[row] - clean[row])).square()
+        weight = given.tensors.get("mask.weight", torch.ones(rows, height, width))[row]
+        losses.append((errors * weight).sum() / (16 * weight.sum()))
     return torch.stack(losses)
 
 
@@ -198,6 +201,7 @@ class TestLoss:
         [
             (OBJECTIVE, (8, 8)),
             (Train(timestep_sampling="uniform", guidance=3.5), (8, 12)),
+            (Train(latents="mode"), (8, 8)),
         ],
     )
     def test_equals_a_plain_computation(
@@ -216,6 +220,30 @@ class TestLoss:
         torch.testing.assert_close(
             loss, reference_loss(starter_folder, given, objective), **ROUNDING
         )
+
+    def test_looks_where_the_mask_says(
+        self, family: Family, plain: nn.Module, starter_folder: Path
+    ):
+        given = batch(2, 8, 12)
+        weight = torch.rand(2, 8, 12, generator=torch.Generator().manual_seed(3))
+        masked = Batch({**given.tensors, "mask.weight": weight}, given.seeds, given.weights)
+        even = Batch(
+            {**given.tensors, "mask.weight": torch.full((2, 8, 12), 0.3)},
+            given.seeds,
+            given.weights,
+        )
+        none = Batch(
+            {**given.tensors, "mask.weight": torch.zeros(2, 8, 12)}, given.seeds, given.weights
+        )
+        with torch.no_grad():
+            loss, masked_loss, even_loss, no_loss = (
+                family.loss(plain, each, OBJECTIVE) for each in (given, masked, even, none)
+            )
+        expected = reference_loss(starter_folder, masked, OBJECTIVE)
+        torch.testing.assert_close(masked_loss, expected, **ROUNDING)
+        assert (masked_loss - loss).abs().min() > 1e-4
+        torch.testing.assert_close(even_loss, loss, **ROUNDING)  # normalized: no scale of its own
+        assert torch.equal(no_loss, torch.zeros(2))
 
     def test_of_a_sample_does_not_depend_on_its_company(self, family: Family, plain: nn.Module):
         given = batch(3)

@@ -42,7 +42,7 @@ class TestFolder:
         assert '"starter"' in str(refusal.value)
 
     def test_that_is_a_file(self, tmp_path: Path):
-        path = tmp_path / "model.safetensors"
+        path = tmp_path / "model.ckpt"
         path.touch()
         with pytest.raises(ModelError, match="no such model folder"):
             hub.find(Model(path=str(path)), PIPELINE)

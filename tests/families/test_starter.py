@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,30 @@ class TestBuild:
             text = path.read_text("utf-8")
             assert str(starter_folder.parent) not in text
             assert "/tmp" not in text
+
+    @pytest.mark.parametrize("how", ["flipped", "cut", "gone", "unlisted", "nonsense"])
+    def test_a_damaged_folder_is_told_and_built_again(
+        self, starter_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str
+    ):
+        folder = Path(shutil.copytree(starter_folder, tmp_path / starter_folder.name))
+        assert starter.ensure(tmp_path) == folder
+        assert "damaged" not in capsys.readouterr().err
+        weights, listed = next((folder / "vae").glob("*.safetensors")), folder / "hashes.json"
+        data = weights.read_bytes()
+        if how == "flipped":
+            weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        elif how == "cut":
+            weights.write_bytes(data[:-1])
+        elif how == "gone":
+            weights.unlink()
+        elif how == "unlisted":
+            listed.unlink()
+        else:
+            listed.write_text("[" * 10_000)
+        assert starter.ensure(tmp_path) == folder
+        assert f"{folder}: damaged; building the starter model again" in capsys.readouterr().err
+        assert contents(folder) == contents(starter_folder)
+        assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
     def test_neither_reads_nor_moves_the_global_generator(
         self, tmp_path: Path, starter_folder: Path

@@ -293,6 +293,10 @@ class TestRefused:
             server, (307, {"Location": "/elsewhere"}, b"")
         )
 
+    def test_a_redirect_to_what_is_no_address(self, server):
+        text = self.fails(server, (302, {"Location": "http://[::1"}, b""))
+        assert "redirect to 'nowhere', which is not followed" in text
+
     def test_what_is_no_json(self, server):
         text = self.fails(server, (200, {}, b"<html>Log in,\nplease</html>"))
         assert "is no JSON ('<html>Log in, please</html>'); is base_url right?" in text

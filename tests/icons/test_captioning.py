@@ -186,3 +186,19 @@ def test_what_is_remembered_says_what_was_asked_of_whom(icons, tmp_path):
     record = json.loads(path.read_text("utf-8"))
     assert record["prompt"] == "What is it? mouse"
     assert {"model", "version", "image_sha256", "text", "size", "weights"} <= record.keys()
+
+
+def test_what_cannot_be_written_down_is_shown_by_its_escapes(icons, tmp_path):
+    model = Echo("a mouse \ud800", "a mouse \u202e")
+    (refused,), _ = ask(icons, FILES[:1], model, tmp_path)
+    assert refused == Rejected(
+        FILES[0], "it holds characters that cannot be shown", "a mouse \\u202e"
+    )
+
+
+def test_a_photograph_need_not_be_called_as_its_file_is(tmp_path):
+    path = tmp_path / "IMG_0042.png"
+    Image.new("RGB", (32, 32), "#804020").save(path)
+    photo = library.Icon(path, path.name, "x", "MIT", "Jo", "IMG 0042", kind="image")
+    told, _ = ask({path.name: photo}, [path.name], Echo("a brown wall"), tmp_path / "cache")
+    assert told[0].captions == ("a brown wall",)

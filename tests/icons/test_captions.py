@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,27 @@ def icon(stem: str, root: Path = Path(), text: str | None = None) -> Icon:
         ("dna-6", "DNA"),
         ("simpleDNA", "simple DNA"),
         ("DNAStrand", "DNA strand"),
+        ("mRNAvaccine", "mRNA vaccine"),
+        ("scRNAseq", "scRNA seq"),
+        ("ATACseq", "ATAC seq"),
+        ("ATPase", "ATPase"),
+        ("RNase_A", "RNase A"),
+        ("FLATPack", "FLAT pack"),
+        ("Tcell", "T cell"),
+        ("NKcells", "NK cells"),
+        ("X_chromosome", "X chromosome"),
+        ("vitaminC", "vitamin C"),
+        ("Na_channel", "Na channel"),
+        ("Ca2+_channel", "Ca2+ channel"),
+        ("TLR-4", "TLR-4"),
+        ("omega-3", "omega-3"),
+        ("3dprinter", "3d printer"),
+        ("3drawers", "3 drawers"),
+        ("10days", "10 days"),
+        ("Falcon50ml", "falcon 50ml"),
+        ("mouse#2", "mouse"),
+        ("mouse&rat", "mouse and rat"),
+        ("mouse,gray", "mouse gray"),
         ("mRNA", "mRNA"),
         ("rnai", "RNAi"),
         ("mhc1_WITH_LIGAND", "MHC1 with ligand"),
@@ -167,6 +189,10 @@ def test_one_thing_has_an_article_whatever_its_ending(name):
         ("lateral view of bones of right hand", "view"),
         ("dinosaur with text", "dinosaur"),
         ("gram negative bacteria E coli", "bacteria"),
+        ("CD8 T cell", "cell"),
+        ("helper T cells", "cells"),
+        ("chromosome X", "chromosome"),
+        ("type I collagen", "collagen"),
         ("green", "green"),
         ("in vitro", "vitro"),
         ("8 cell embryo", "embryo"),
@@ -183,6 +209,14 @@ def test_template_is_filled_and_white_space_collapsed():
     assert filled == "bioicon style, an mRNA strand (cell types)"
     plural = captions.caption(icon("animal-cells"), "{trigger}, {article} {name}", "flat")
     assert plural == "flat, animal cells"
+
+
+def test_an_image_is_named_after_its_title():
+    photo = Icon(Path("x/0000001.jpg"), "x/0000001.jpg", "x", "MIT", "Jo", "A harbor", kind="image")
+    assert captions.caption(photo, "{trigger}, {name}", "oil") == "oil, a harbor"
+    assert captions.caption(photo, "{trigger}, {article} {name}", "oil") == "oil, a harbor"
+    boats = replace(photo, title="Boats, two of them")
+    assert captions.caption(boats, "{article} {name}", "") == "boats two of them"
 
 
 def test_captions_hold_neither_author_nor_license_and_values_are_not_templates():

@@ -128,3 +128,10 @@ def test_what_is_written_is_read_again_and_is_not_taken_for_edited(tmp_path_fact
     again = curated.read(path).entries
     assert again == entries
     assert not any(entry.is_a_persons for entry in again.values())
+
+
+def test_names_that_lead_nowhere_are_one_line(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for path in (tmp_path / ("a" * 5000), tmp_path / "loop"):
+        with pytest.raises(LibraryError):
+            curated.read(path)

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,24 @@ def test_a_row_cannot_refer_to_what_is_not_the_datasets(path: str, monkeypatch):
     own = "hf://datasets/owner/name@main/train/a.jpg"
     assert stream.content({"bytes": None, "path": own}) == b"x"
     assert stream.content({"bytes": None, "path": f"zip://b.jpg::{own}"}) == b"x"
+
+
+def test_a_folders_archives_are_read_and_no_others(tmp_path: Path, monkeypatch):
+    root, other = tmp_path / "own", tmp_path / "other"
+    for folder in (root, other):
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "train.zip", "w") as archive:
+            archive.writestr("a/1.jpg", jpeg(1))
+            archive.writestr("a/2.jpg", jpeg(2))
+    folder = hub.fetch(
+        preset(root, Bucket(limit=2), like=Hub(license="MIT")), str(root), tmp_path / "cache"
+    )
+    assert {path.read_bytes() for path in folder.rglob("*.jpg")} == {jpeg(1), jpeg(2)}
+    monkeypatch.chdir(root)  # where an address would be a path below the root
+    stream = hub_stream.Stream(str(root), datasets.Dataset.from_list([{"a": 1}]))
+    for place in (other / "train.zip", "https://example.org/a.zip", "train.zip"):
+        with pytest.raises(DocumentError, match="outside the dataset"):
+            stream.content({"bytes": None, "path": f"zip://a/1.jpg::{place}"})
 
 
 def test_a_dataset_that_has_too_few_says_so(wikiart: Path, tmp_path: Path, capsys):

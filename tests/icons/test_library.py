@@ -283,3 +283,28 @@ def test_shipped_is_a_library():
     assert found.root == library.SHIPPED
     assert found.icons
     assert found.skipped == ()
+
+
+def test_a_file_that_only_ends_like_a_sidecar_is_neither_icon_nor_sidecar(tmp_path):
+    plant(tmp_path, "cc-0/A/b/a.svg")
+    (tmp_path / "cc-0/A/b/my-metadata.jsonl").write_text('{"file_name": "a.svg", "license": "MIT"}')
+    (tmp_path / "cc-0/A/b/METADATA.JSONL").write_text("{}")
+    found = library.scan(str(tmp_path))
+    assert [(icon.relative, icon.license) for icon in found.icons] == [
+        ("cc-0/A/b/a.svg", "CC0-1.0")
+    ]
+    assert found.skipped == ()
+
+
+def test_a_sidecar_that_cannot_be_taken_ends_the_scan(tmp_path):
+    plant(tmp_path / "in", "cc-0/A/b/a.svg")
+    listing = tmp_path / "in/cc-0/metadata.jsonl"
+    (tmp_path / "outside.jsonl").write_text('{"file_name": "A/b/a.svg", "license": "CC-BY-SA-4.0"}')
+    listing.symlink_to(tmp_path / "outside.jsonl")
+    with pytest.raises(LibraryError, match=r"metadata.jsonl: a link that leads out"):
+        library.scan(str(tmp_path / "in"))
+    listing.unlink()
+    listing.touch()  # nothing is said, so nothing is missed
+    assert [entry.reason for entry in library.scan(str(tmp_path / "in")).skipped] == [
+        "an empty file"
+    ]

@@ -121,3 +121,18 @@ def test_short_licenses_have_their_texts():
     assert "endorse or promote" in (license_texts.notice("BSD-3-Clause", ["x"]) or "")
     assert "endorse or promote" not in (license_texts.notice("BSD-2-Clause", ["x"]) or "")
     assert license_texts.notice("Apache-2.0", ["x"]) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MIT\u975e\u5546\u7528",
+        "\u79c1\u306emit",
+        "CC-BY-4.0 \u0438\u043d\u0430\u0447\u0435",
+        "m\u00eft",
+    ],
+)
+def test_letters_of_any_script_count(text):
+    assert not licenses.is_known(text)
+    with pytest.raises(LibraryError, match="unknown license"):
+        licenses.normalize(text)

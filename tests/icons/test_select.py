@@ -277,3 +277,37 @@ def test_long_lists_in_errors_are_cut():
     many = tuple(icon(f"cc-0/C{n:02}/a/x.svg", "CC0-1.0") for n in range(40))
     with pytest.raises(LibraryError, match=r"C29 and 10 more$"):
         select.rows(Library(Path(), many, ()), dataset(Bucket(category="zzzz")))
+
+
+def test_brackets_in_a_pattern_are_letters_like_others():
+    odd = icon("mit/A/Jo/mouse_[1].svg", "MIT")
+    named = Library(Path(), (odd, icon("mit/A/Jo/mouse_1.svg", "MIT")), ())
+    rows = select.rows(named, dataset(Bucket(name="mouse [1]")))
+    assert [row.icon for row in rows] == [odd]
+
+
+def test_images_are_chosen_by_their_titles():
+    sunrise = Icon(
+        Path("x/0000001.jpg"),
+        "x/0000001.jpg",
+        "x",
+        "MIT",
+        "Jo",
+        "Impression: sunrise",
+        kind="image",
+    )
+    row = Icon(Path("x/0000002.jpg"), "x/0000002.jpg", "x", "MIT", "Jo", "row 2", kind="image")
+    rows = select.rows(Library(Path(), (sunrise, row), ()), dataset(Bucket(name="*sunrise")))
+    assert [row.icon for row in rows] == [sunrise]
+
+
+def test_what_no_icon_has_is_told_even_where_others_match(capsys):
+    bucket = Bucket(
+        category=("Animals", "Animlas"), author=("Jo", "Ewa Oz"), name=("c*", "zzz*"), exclude="old"
+    )
+    assert names(bucket) == [(0, "cat")]
+    told = capsys.readouterr().err
+    assert "bucket 0: no icon has the category 'Animlas'; did you mean 'Animals'?" in told
+    assert "bucket 0: no icon has the name 'zzz*'" in told
+    assert "bucket 0: no icon has the excluded name 'old'" in told
+    assert told.count("warning") == 3

@@ -144,3 +144,25 @@ def test_whatever_a_line_says_can_be_written_down(tmp_path_factory, entry):
     for value in vars(said).values():
         if value is not None:
             assert all(line and names.is_writable(line) for line in value.split("\n"))
+
+
+@pytest.mark.parametrize("license_", [["CC-BY-SA-4.0"], 4, {"id": "MIT"}, False])
+def test_a_license_that_is_no_text_does_not_give_way_to_the_default(tmp_path, license_):
+    (tmp_path / "licenses.toml").write_text('license = "CC0-1.0"')
+    said = listing(tmp_path, {"file_name": "a.svg", "license": license_, "author": 3})
+    assert said.of("a.svg") == Facts(license=str(license_))
+    said = listing(tmp_path, {"file_name": "a.svg", "license": None})
+    assert said.of("a.svg") == Facts(license="CC0-1.0")
+
+
+def test_what_is_said_of_no_file_is_told(tmp_path, capsys):
+    (tmp_path / "licenses.toml").write_text(
+        'license = "MIT"\n[[files]]\nmatch = ["animals/*", "anmials/*"]\nlicense = "CC0-1.0"'
+    )
+    said = listing(tmp_path, {"file_name": "animals/a.svg"}, {"file_name": "animals/b.svg\n"})
+    said.tell_unused({"animals/a.svg"})
+    told = capsys.readouterr().err
+    assert "metadata.jsonl: 1 of its 2 lines are of no file that is here" in told
+    assert "animals/b.svg\\n" in told
+    assert "the pattern anmials/* matches no file" in told
+    assert "pattern animals/*" not in told

@@ -11,7 +11,7 @@ from PIL import Image
 from bioicons_kit.errors import LibraryError
 from bioicons_kit.icons import captions, images, manifest, picture, select, sources
 from bioicons_kit.icons.augment import Version
-from bioicons_kit.preset import Bucket, Dataset, Hub, Quality
+from bioicons_kit.preset import Bucket, Dataset, Hub, Policy, Quality
 from bioicons_kit.preset_file import load
 
 SMALL = Quality(min_side=32)
@@ -207,3 +207,23 @@ prompts = ["a"]
     pytest.importorskip("datasets")
     with pytest.raises(LibraryError, match="doesn't contain any data files"):
         sources.libraries(dataset, tmp_path / "cache")
+
+
+def test_what_is_at_hand_is_checked_before_the_hub_is_read(
+    tmp_path: Path, hub_folder: Path, monkeypatch
+):
+    monkeypatch.setattr(sources.hub, "fetch", lambda *_: pytest.fail("the hub was read"))
+    wanted = mixed(tmp_path, hub_folder)
+    hub_first = (wanted.buckets[2], wanted.buckets[0].model_copy(update={"category": ("Anmals",)}))
+    with pytest.raises(LibraryError, match=r"bucket 1: no icon matches category 'Anmals'"):
+        sources.libraries(wanted.model_copy(update={"buckets": hub_first}), tmp_path / "cache")
+    denied = wanted.model_copy(update={"licenses": Policy(deny=("CC0-1.0",)), "hub": None})
+    with pytest.raises(LibraryError, match=r"bucket 0 selects .* dataset.licenses.deny refuses"):
+        sources.libraries(denied, tmp_path / "cache")
+
+
+def test_a_root_too_long_for_any_folder_is_one_line(tmp_path: Path):
+    for source in ("icons", "images"):
+        far = Dataset(source=source, root="/" + "a" * 5000, caption="{name}", buckets=(Bucket(),))
+        with pytest.raises(LibraryError, match="no such"):
+            sources.libraries(far, tmp_path)

@@ -25,10 +25,10 @@ def test_training_finds_everything_in_the_cache(
     own = f"--set=cache.root={fresh_cache}"
     filled = command(tool("cache_latents"), small_preset, own)
     assert filled.status == 0
-    assert to_encode(filled.out) == {"latents": 5, "clip": 8, "t5": 8}
+    assert to_encode(filled.out) == {"latents": 5, "clip": 9, "t5": 9}
     assert "54 in " in filled.out
     assert "5 selected" in filled.out
-    assert re.search(r"done +5 pictures, 8 texts in ", filled.out)
+    assert re.search(r"done +5 pictures, 9 texts in ", filled.out)
     assert not (tmp_path / "runs").exists()  # it trains nothing
 
     trained = command(train, small_preset, own, "--set=train.steps=1", "--set=sample.steps=1")
@@ -60,8 +60,8 @@ def test_one_part_of_it_can_be_filled_alone(
 ) -> None:
     main, own = tool("cache_latents"), f"--set=cache.root={fresh_cache}"
     text = command(main, small_preset, own, "--only=text")
-    assert to_encode(text.out) == {"clip": 8, "t5": 8}
-    assert re.search(r"done +8 texts in ", text.out)
+    assert to_encode(text.out) == {"clip": 9, "t5": 9}
+    assert re.search(r"done +9 texts in ", text.out)
     latents = command(main, small_preset, own, "--only=latents")
     assert to_encode(latents.out) == {"latents": 5}
     assert re.search(r"done +5 pictures in ", latents.out)
@@ -94,7 +94,7 @@ def test_verify_reads_every_entry(
     command(main, small_preset, own)
     sound = command(main, small_preset, own, "--verify")
     assert sound.status == 0
-    assert "done        all 21 entries are whole" in sound.out
+    assert "done        all 23 entries are whole" in sound.out
     path = min(fresh_cache.glob("t5/*/*.safetensors"))
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -172,7 +172,7 @@ def test_processes_of_a_launch_share_the_work(
     launched = subprocess.run(
         [
             *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"),
-            *("--master_port", "29561", str(TOOLS / "cache_latents.py"), str(small_preset)),
+            *("--standalone", str(TOOLS / "cache_latents.py"), str(small_preset)),
             f"--set=cache.root={root}",
         ],
         capture_output=True,
@@ -182,7 +182,7 @@ def test_processes_of_a_launch_share_the_work(
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert launched.returncode == 0, launched.stderr
-    assert to_encode(launched.stdout) == {"latents": 5, "clip": 8, "t5": 8}  # told once
+    assert to_encode(launched.stdout) == {"latents": 5, "clip": 9, "t5": 9}  # told once
     assert entries(root) == entries(fresh_cache)
     again = command(tool("cache_latents"), small_preset, f"--set=cache.root={root}")
     assert set(to_encode(again.out).values()) == {0}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bioicons_kit.svg.geometry import Bools, Floats
-from bioicons_kit.svg.path import ARC, CLOSE, CUBIC, LINE, Arc, Path, Subpath
+from bioicons_kit.svg.geometry import Arc, Bools, Floats
+from bioicons_kit.svg.path import ARC, CLOSE, CUBIC, LINE, Path, Subpath
 from bioicons_kit.svg.trace import contours, layers, palette, recognize, regions
 from bioicons_kit.svg.trace.contours import Loop
 from bioicons_kit.svg.trace.paints import Paint

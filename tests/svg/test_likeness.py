@@ -1,0 +1,40 @@
+"""The two measures of likeness."""
+
+import numpy as np
+import pytest
+
+from bioicons_kit.svg import likeness
+
+
+def picture() -> np.ndarray:
+    blocks = np.random.default_rng(0).integers(0, 255, (8, 8, 3))
+    return np.kron(blocks, np.ones((8, 8, 1))).astype(np.uint8)
+
+
+def test_equal_pictures_are_alike():
+    assert likeness.ssim(picture(), picture()) == pytest.approx(1, abs=1e-6)
+    assert not likeness.broken(picture(), picture())
+
+
+def test_similarity_by_the_formula():
+    one, other = np.full((7, 7, 3), 100, np.uint8), np.full((7, 7, 3), 110, np.uint8)
+    c1 = (0.01 * 255) ** 2
+    expected = (2 * 100 * 110 + c1) / (100**2 + 110**2 + c1)  # flat: only luminance counts
+    assert likeness.ssim(one, other) == pytest.approx(expected, rel=1e-3)
+
+
+def test_less_alike_is_less():
+    one = picture()
+    some, more = one.copy(), one.copy()
+    some[10:14], more[10:30] = 255 - some[10:14], 255 - more[10:30]
+    assert 1 > likeness.ssim(one, some) > likeness.ssim(one, more)
+
+
+@pytest.mark.parametrize(("height", "width", "change", "is_broken"), [
+    (3, 3, 65, True), (2, 40, 200, False), (3, 3, 64, False), (3, 3, -65, True),
+])  # fmt: skip
+def test_broken_is_nine_pixels_together(height, width, change, is_broken):
+    one = np.full((50, 50, 3), 100, np.uint8)
+    other = one.astype(int)
+    other[5 : 5 + height, 7 : 7 + width] += change
+    assert likeness.broken(one, other.astype(np.uint8)) == is_broken
