@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from bioicons_kit.errors import plain
+
 _LABEL_WIDTH = 11
 
 
@@ -21,14 +23,14 @@ def is_main_process() -> bool:
 def say(label: str, text: str) -> None:
     """Print one line, `label` in the margin, on the main process."""
     if is_main_process():
-        tqdm.write(f"{label:<{_LABEL_WIDTH}} {text}", file=sys.stdout)
+        tqdm.write(f"{label:<{_LABEL_WIDTH}} {plain(text)}", file=sys.stdout)
         sys.stdout.flush()
 
 
 def warn(text: str) -> None:
     """Print one warning line to standard error, on the main process."""
     if is_main_process():
-        tqdm.write(f"{'warning':<{_LABEL_WIDTH}} {text}", file=sys.stderr)
+        tqdm.write(f"{'warning':<{_LABEL_WIDTH}} {plain(text)}", file=sys.stderr)
 
 
 def shown(path: Path) -> str:

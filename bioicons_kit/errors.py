@@ -14,6 +14,15 @@
 plain `assert`s and keep their tracebacks.
 """
 
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """Return a text with control characters spelled out: what files hold could steer a terminal."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
 
 class KitError(Exception):
     """Base of every error whose message is written for the user."""

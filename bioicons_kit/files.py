@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -110,6 +110,31 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content in hexadecimal, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_targets(targets: Iterable[Path | None], inputs: Iterable[Path]) -> None:
+    """Refuse, before any work, to write where something stands that is wanted.
+
+    Args:
+        targets: files to be written; None is one that was not asked for.
+        inputs: files and folders that are read.
+
+    Raises:
+        StorageError: a target is an input or in one, is no file, or is given twice.
+    """
+    given = [path for path in targets if path is not None]
+    real = [Path(os.path.realpath(path)) for path in given]
+    for path, place in zip(given, real, strict=True):
+        with storage_errors(path):
+            special = place.exists() and not place.is_file() and not place.is_dir()
+        if special:  # /dev/null would become a file
+            raise StorageError(f"{path}: is no file and no folder; choose another name")
+        if any(place.is_relative_to(os.path.realpath(each)) for each in inputs):
+            raise StorageError(
+                f"{path}: is one of the inputs, or in one, and would be lost; choose another name"
+            )
+        if real.count(place) > 1:
+            raise StorageError(f"{path}: would be written twice; choose another name for one")
 
 
 def require_room(folder: Path, needed: int, what: str) -> None:

@@ -5,6 +5,7 @@ together with the denoiser.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +20,13 @@ from bioicons_kit import console, sheet, vectorize
 from bioicons_kit.data import encode, job
 from bioicons_kit.data.cache import Cache, Entry
 from bioicons_kit.data.job import Job
-from bioicons_kit.errors import DocumentError
+from bioicons_kit.errors import DocumentError, LoraError
 from bioicons_kit.families.base import Tensors
 from bioicons_kit.icons import augment, picture, raster
 from bioicons_kit.icons.row import Row
 from bioicons_kit.icons.workers import Painters, Task
 from bioicons_kit.lora import adapter, formats
+from bioicons_kit.lora.formats import Layer
 from bioicons_kit.preset import Dataset, Preset
 from bioicons_kit.svg.credit import Credit
 from bioicons_kit.svg.trace.settings import Settings
@@ -52,7 +54,7 @@ def with_lora(
 
     Args:
         preset: names model, prompts, steps, guidance, seed and size.
-        lora: a LoRA in diffusers' layout for that model.
+        lora: a LoRA for that model, in any layout.
         compare: whether to draw each prompt with the base model first.
         accelerator: says on which device.
 
@@ -62,7 +64,7 @@ def with_lora(
     """
     work = job.start(preset, accelerator)
     family = work.family
-    layers, _ = formats.read_diffusers(lora, family.lora_prefix)
+    layers = _layers(lora, family.lora_prefix)
     texts = encode.texts(preset.sample.prompts, work)
     memory = preset.memory
     if any(map(family.makes_modulation, layers)):  # which the LoRA changes
@@ -169,6 +171,19 @@ def file_name(number: int, prompt: str) -> str:
     """Return a file name's stem for the `number`-th prompt."""
     words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
     return f"{number:02d}-{words[:_SLUG_LENGTH].strip('-')}".rstrip("-")
+
+
+def _layers(path: Path, component: str) -> dict[str, Layer]:
+    """Return a LoRA's layers for the denoiser; tell of those for other parts of the model."""
+    found = formats.read(path)
+    layers = found.of(component)
+    others = Counter(name.partition(".")[0] for name in found.layers)
+    del others[component]
+    if not layers:
+        raise LoraError(f"{path}: holds nothing for the {component}, only for {', '.join(others)}")
+    for name, count in others.items():
+        console.warn(f"{path.name}: left out are its {count} modules for the {name}")
+    return layers
 
 
 def _draw_all(

@@ -96,8 +96,8 @@ class Source:
         size = math.prod(shape) * entry.dtype.itemsize
         if size == 0:
             return torch.empty(shape, dtype=entry.dtype)
-        memory = bytearray(size)
-        view = memoryview(memory)
+        memory = torch.empty(size, dtype=torch.uint8)  # unlike a bytearray, not cleared first
+        view = memory.numpy().data
         done = 0
         try:
             with self.path.open("rb", buffering=0) as file:
@@ -109,7 +109,7 @@ class Source:
                     done += count
         except OSError as error:
             raise damaged(self.path, error) from error
-        return torch.frombuffer(memory, dtype=entry.dtype).reshape(shape)
+        return memory.view(entry.dtype).reshape(shape)
 
     def data_sha256(self) -> str:
         """Return the SHA-256 of all that follows the header, in hexadecimal."""
@@ -209,7 +209,7 @@ def _header(path: Path) -> tuple[int, dict[str, Entry], dict[str, str]]:
                 )
             with safe_open(path, framework="pt") as checked:
                 metadata: dict[str, str] = checked.metadata() or {}
-            header: dict[str, Any] = json.loads(file.read(length))
+            header = json.loads(file.read(length), object_pairs_hook=_once_each)
     except (SafetensorError, OSError, ValueError) as error:
         raise damaged(path, error) from error
     header.pop("__metadata__", None)
@@ -218,6 +218,14 @@ def _header(path: Path) -> tuple[int, dict[str, Entry], dict[str, str]]:
         start, stop = (8 + length + offset for offset in item["data_offsets"])
         entries[name] = Entry(item["dtype"], tuple(item["shape"]), start, stop)
     return 8 + length, entries, metadata
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object's content, refused if a name is in it twice: which would count?"""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is in its header twice")
+    return found
 
 
 def packed_header(names: list[str], plan: Mapping[str, Slot], metadata: Mapping[str, str]) -> bytes:

@@ -67,3 +67,11 @@ def test_paths_are_shown_as_a_person_would_type_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert console.shown(tmp_path / "runs" / "one") == "runs/one"
     assert console.shown(tmp_path.parent / "elsewhere") == str(tmp_path.parent / "elsewhere")
+
+
+def test_what_a_file_holds_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]):
+    console.say("author", "Zoë\x1b[2J\nloss 0")
+    console.warn("\x9b1m")
+    printed = capsys.readouterr()
+    assert printed.out == "author      Zoë\\x1b[2J\\x0aloss 0\n"
+    assert printed.err == "warning     \\x9b1m\n"

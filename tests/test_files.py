@@ -197,6 +197,35 @@ class TestRequireRoom:
         assert " MB are free" in message
 
 
+class TestTargets:
+    def test_new_names_and_old_outputs_are_free(self, tmp_path: Path):
+        (tmp_path / "in").touch()
+        (tmp_path / "out").touch()
+        files.require_targets([tmp_path / "out", tmp_path / "a" / "b", None], [tmp_path / "in"])
+
+    @pytest.mark.parametrize("name", ["in", "link", "folder/../in", "folder/deep/new"])
+    def test_an_input_is_none(self, tmp_path: Path, name: str):
+        (tmp_path / "in").touch()
+        (tmp_path / "link").symlink_to("in")
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(StorageError, match="is one of the inputs"):
+            files.require_targets([tmp_path / name], [tmp_path / "in", tmp_path / "folder"])
+
+    def test_one_name_is_not_written_twice(self, tmp_path: Path):
+        with pytest.raises(StorageError, match="would be written twice"):
+            files.require_targets([tmp_path / "a", tmp_path / "b" / ".." / "a"], [])
+
+    def test_a_device_or_pipe_is_not_replaced_by_a_file(self, tmp_path: Path):
+        os.mkfifo(tmp_path / "pipe")
+        for path in (tmp_path / "pipe", Path("/dev/null")):
+            with pytest.raises(StorageError, match="is no file and no folder"):
+                files.require_targets([path], [])
+
+    def test_a_name_too_long_is_told(self, tmp_path: Path):
+        with pytest.raises(StorageError, match="cannot be written"):
+            files.require_targets([tmp_path / ("x" * 300)], [])
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.binary(max_size=300_000))
 def test_hashes_of_bytes_and_of_files_agree(tmp_path_factory: pytest.TempPathFactory, data: bytes):

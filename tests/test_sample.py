@@ -15,7 +15,7 @@ from bioicons_kit.errors import LoraError
 from bioicons_kit.icons import library
 from bioicons_kit.icons.library import Icon
 from bioicons_kit.icons.row import Role, Row
-from bioicons_kit.lora.formats import Layer, write_diffusers
+from bioicons_kit.lora.formats import Layer, write, write_diffusers
 from bioicons_kit.preset import Preset
 
 MOUSE = library.SHIPPED / "cc-0/Animals/Petri_Press/mouse.svg"
@@ -71,6 +71,39 @@ def test_the_strength_of_the_lora_is_in_the_file(finished_run: Path, tmp_path: P
         lora = write_diffusers(tmp_path / f"{alpha}", layers, "transformer", {})
         pictures.append(draw(finished_run, "sample.prompts=a fern", lora=lora)[0][1][0])
     assert not same(*pictures)
+
+
+@pytest.mark.parametrize("layout", ["kohya", "bfl"])
+def test_a_lora_of_any_layout_draws_the_same_picture(
+    finished_run: Path, tmp_path: Path, layout: str
+) -> None:
+    up = torch.randn(192, 2, generator=torch.Generator().manual_seed(0))
+    layers = {"transformer.transformer_blocks.0.attn.to_v": Layer(torch.ones(2, 192), up, 1.0)}
+    pictures = [
+        draw(finished_run, "sample.prompts=a fern", lora=write(tmp_path / name, layers, name, {}))
+        for name in ("diffusers", layout)
+    ]
+    assert same(*(drawn[0][1][0] for drawn in pictures))
+
+
+def test_updates_for_the_text_encoder_are_told_and_a_lora_of_nothing_else_is_refused(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = {
+        f"text_encoder.text_model.encoder.layers.0.mlp.fc{n}": Layer(
+            torch.ones(2, 64), torch.ones(64, 2), 2.0
+        )
+        for n in (1, 2)
+    }
+    ours = {
+        "transformer.transformer_blocks.0.attn.to_q": Layer(
+            torch.ones(2, 192), torch.zeros(192, 2), 2.0
+        )
+    }
+    draw(finished_run, "sample.steps=1", lora=write(tmp_path / "x", {**text, **ours}, "kohya", {}))
+    assert "x: left out are its 2 modules for the text_encoder" in capsys.readouterr().err
+    with pytest.raises(LoraError, match="holds nothing for the transformer, only for text_encoder"):
+        draw(finished_run, lora=write(tmp_path / "y", text, "kohya", {}))
 
 
 def test_a_prompt_that_stands_twice_is_drawn_twice(finished_run: Path) -> None:

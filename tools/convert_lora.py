@@ -6,7 +6,7 @@ python tools/convert_lora.py civitai.safetensors --to diffusers --out mine.safet
 from collections.abc import Sequence
 from pathlib import Path
 
-from bioicons_kit import cli, console
+from bioicons_kit import cli, console, files
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     from bioicons_kit.lora import formats
     from bioicons_kit.lora.rounding import DTYPES
 
+    files.require_targets((options.out,), (options.lora,))
     lora = formats.read(options.lora, options.ignore_unmatched)
     for key in lora.unmatched:
         console.warn(f"left out: {key}")

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str]) -> None:
     from bioicons_kit.lora import checkpoint, extract, formats, report, resize
     from bioicons_kit.lora.rounding import DTYPES
 
+    files.require_targets((options.out, options.report), (options.base, options.tuned))
     base, tuned = checkpoint.find(options.base), checkpoint.find(options.tuned)
     names = extract.common(base, tuned)
     with console.bar("extract", len(names), "module") as bar:

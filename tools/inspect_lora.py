@@ -24,6 +24,7 @@ def main(arguments: Sequence[str]) -> None:
     # late, so that a mistyped option is told at once
     from bioicons_kit.lora import formats, provenance, report
 
+    files.require_targets((options.map,), (options.lora,))
     lora = formats.read(options.lora, options.ignore_unmatched)
     rows = report.rows(lora.layers)
     ranks = Counter(row.rank for row in rows)

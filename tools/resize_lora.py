@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     from bioicons_kit.lora import formats, report, resize
     from bioicons_kit.lora.rounding import DTYPES
 
+    files.require_targets((options.out, options.report), (options.lora,))
     lora = formats.read(options.lora, options.ignore_unmatched)
     for key in lora.unmatched:
         console.warn(f"left out: {key}")

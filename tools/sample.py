@@ -1,4 +1,4 @@
-"""Draw pictures with a LoRA: a run's, or any file in diffusers' layout.
+"""Draw pictures with a LoRA: a run's, or any file, whatever its layout.
 
 python tools/sample.py runs/quickstart --compare
 python tools/sample.py my_lora.safetensors --preset presets/cc0_animals.toml --prompt "a fox"

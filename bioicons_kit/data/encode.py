@@ -39,6 +39,7 @@ _BATCH_PIXELS_GPU = 1024 * 1024
 _BATCH_PICTURES = 16
 BATCH_TEXTS = 8
 _SKIPPED_SHOWN = 5
+_FEW = 8  # pictures, for which starting a second process does not pay
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def pictures(planned: Plan, job: Job) -> dict[Entry, str]:
         if latents.missing:
             wanted = _by_size(latents.missing, planned.pictures)
             with (
-                encoder.loaded(job.device) as encode,
                 ahead(_drawn(wanted, planned.pictures, latents), 2 * _BATCH_PICTURES) as drawn,
+                encoder.loaded(job.device) as encode,  # while the first are being drawn
             ):
                 images = ((made, picture.image) for made, picture in drawn)
                 size = partial(batch_pictures, device=job.device)
@@ -163,7 +164,7 @@ def _drawn(
     """Draw the pictures of entries, in their order; note those that cannot be drawn."""
     if not wanted:
         return
-    with Painters() as painters:
+    with Painters(None if len(wanted) > _FEW else 1) as painters:
         tasks = (_task(sources, made) for made in wanted)
         for made, outcome in zip(wanted, painters.paint(tasks), strict=True):
             if outcome.picture is None:

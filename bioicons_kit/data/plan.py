@@ -175,7 +175,10 @@ class _Planner:
         self._encoder = job.family.image_encoder()
         self._shared = encoder_parts(self._encoder, job)
         self._layouts = cache(lambda size: layout_of(self._encoder, size, job))
-        self._looks = cache(lambda recipe: {**self._shared, **_look(recipe)})
+        # rows that are made alike share one account of how
+        self._looks = cache(
+            lambda recipe, kind: {**self._shared, **picture.parts(recipe), "file": kind}
+        )
         self.rows: list[PlannedRow] = []
         self.unreadable: dict[str, str] = {}
         self.pictures: dict[Entry, Source] = {}
@@ -200,25 +203,17 @@ class _Planner:
     def _view(self, row: Row, digest: str, recipe: Recipe, mask: str) -> View:
         """Return one picture at one size, and note what its entries are made from."""
         icon, size = row.icon, Size(recipe.width, recipe.height)
-        shared, layout = self._looks(recipe), self._layouts(size)
-        parts = {**shared, "file": icon.kind, "picture": digest}
-        made = entry(self._encoder.name, parts, layout)
+        shared, layout = self._looks(recipe, icon.kind), self._layouts(size)
+        made = entry(self._encoder.name, {**shared, "picture": digest}, layout)
         task = Task(icon.path, icon.kind, recipe, digest)
-        self.pictures.setdefault(
-            made, Source(task, icon.relative, ("picture", digest), shared | {"file": icon.kind})
-        )
+        source = Source(task, icon.relative, ("picture", digest), shared)
+        self.pictures.setdefault(made, source)
         if self._settings.mask is None:
             return View(size, (made,))
         grid = layout[0].sizes[-2:]
-        of_mask, source = masks.planned(task, row, self._settings, mask, grid)
-        self.masks.setdefault(of_mask, Source(*source))
+        of_mask, planned = masks.planned(task, row, self._settings, mask, grid)
+        self.masks.setdefault(of_mask, Source(*planned))
         return View(size, (made, of_mask))
-
-
-@cache
-def _look(recipe: Recipe) -> dict[str, str]:
-    """Return what of a recipe shapes a picture."""
-    return picture.parts(recipe)
 
 
 def _sizes(content: bytes, row: Row, settings: Dataset) -> tuple[Size, ...]:

@@ -122,7 +122,10 @@ def _identity(job: Job, number: int) -> str:
     shaped = {
         "model": model,
         "settings": [dict(each.settings) for each in encoders],
-        "denoiser": [preset.memory.quantization, preset.memory.dtype],
+        "denoiser": [
+            *(preset.memory.quantization, preset.memory.dtype),
+            *(preset.memory.keep or ()),
+        ],
         "prompt": bucket.caption,
         "resolution": preset.dataset.resolution,
         "steps": preset.sample.steps,

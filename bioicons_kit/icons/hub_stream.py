@@ -71,10 +71,10 @@ class Stream:
         if is_hub_id(self.root):
             is_own = place.startswith(f"hf://datasets/{self.root}@")
         else:  # an address would be a file's relative path here
-            is_own = os.path.isabs(place) and reading.is_inside(Path(place), Path(self.root))
+            is_own = Path(place).is_absolute() and reading.is_inside(Path(place), Path(self.root))
         if not is_own:
             raise DocumentError("the row refers to a file outside the dataset")
-        if os.path.isabs(path):
+        if Path(path).is_absolute():
             return picture.read(Path(path), "image")
         import fsspec
 

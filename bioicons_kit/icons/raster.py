@@ -206,6 +206,7 @@ def _warn_once() -> None:
     )
 
 
+@functools.cache  # once a picture, it would be most of planning's time
 def _engine(name: str) -> Renderer:
     """Return an engine with its installed version."""
     return Renderer(name, importlib.metadata.version(_DISTRIBUTIONS[name]))

@@ -25,9 +25,12 @@ _BLOCKS = (
     (r"text_encoder\.text_model\.encoder\.layers\.(\d+)\.", "clip"),
     (r"text_encoder_2\.encoder\.block\.(\d+)\.", "t5"),
 )
+LARGEST_WEIGHT = 1e6  # beyond it sums of the largest LoRAs that are read leave float32
 KINDS = (*(kind for _, kind in _BLOCKS), "other")
 
-_RULE = re.compile(r"(?P<kind>[a-z0-9]+?)(?:\.(?P<from>\d+)(?:-(?P<to>\d+))?|\.\*)?:(?P<weight>.+)")
+_RULE = re.compile(
+    r"(?P<kind>[a-z0-9]+?)(?:\.(?P<from>\d{1,4})(?:-(?P<to>\d{1,4}))?|\.\*)?:(?P<weight>.+)"
+)
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,10 @@ def _rule(text: str) -> Rule:
         value = float(match["weight"])
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise LoraError(f"--blocks {text}: '{match['weight']}' is no number")
+    if not abs(value) <= LARGEST_WEIGHT:  # NaN is not, either
+        raise LoraError(
+            f"--blocks {text}: '{match['weight']}' is no number up to {LARGEST_WEIGHT:,.0f}"
+        )
     numbers = None
     if match["from"] is not None:
         first = int(match["from"])

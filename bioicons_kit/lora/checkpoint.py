@@ -104,15 +104,10 @@ def find(root: Path) -> Checkpoint:
         ModelError: there is no model, or one that cannot be used.
         DamagedFileError: a file is not readable.
     """
-    if root.is_dir():
-        files = tuple(_folder_files(root))
-    elif root.is_file():
-        files = (ModelFile(_single_file(root), Path(root.name), ""),)
-    else:
-        raise ModelError(
-            f"{root}: no such model; give a diffusers folder or a .safetensors file"
-            " (a hub model has to be downloaded first: hf download OWNER/NAME)"
-        )
+    try:
+        files = tuple(_files(root))
+    except OSError as error:
+        raise ModelError(f"{root}: cannot be read ({error.strerror or error})") from error
     modules: dict[str, Weight] = {}
     for file in files:
         modules.update(_modules(file))
@@ -135,6 +130,19 @@ def require_whole(files: Sequence[ModelFile]) -> None:
                 "rounded numbers is lost or wrong: merge into the bf16 or fp16 original and "
                 "quantize the result, or load the LoRA as an adapter"
             )
+
+
+def _files(root: Path) -> Iterator[ModelFile]:
+    """Yield the files of a model."""
+    if root.is_dir():
+        yield from _folder_files(root)
+    elif root.is_file():
+        yield ModelFile(_single_file(root), Path(root.name), "")
+    else:
+        raise ModelError(
+            f"{root}: no such model; give a diffusers folder or a .safetensors file"
+            " (a hub model has to be downloaded first: hf download OWNER/NAME)"
+        )
 
 
 def _single_file(path: Path) -> Source:
@@ -228,7 +236,7 @@ def _json(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`."""
     try:
         value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not readable ({error})") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path}: holds no JSON object")

@@ -82,14 +82,15 @@ def read(path: Path, ignore_unmatched: bool = False) -> Lora:
             f"{path}: {len(unknown)} key(s) belong to no module known of FLUX.1 or SD1: "
             f"{listed(unknown)}; --ignore-unmatched goes on without them"
         )
-    settings = pairs.header_alphas(source)
+    settings = pairs.stated_alphas(source)
     layers: dict[str, Layer] = {}
     seen: Counter[str] = Counter()
     for name, place in places.items():
         if place is None:
             continue
         seen[place.layout] += 1
-        for full, layer in _placed(source, name, place, modules[name], settings).items():
+        options = settings.get(place.component, settings.get("", {}))
+        for full, layer in _placed(source, name, place, modules[name], options).items():
             if full in layers:
                 raise LoraError(f"{path}: module '{full}' is in it twice, under different names")
             layers[full] = layer
@@ -128,7 +129,7 @@ def write(
         key: tensor if key.endswith(".alpha") else tensor.to(dtype).contiguous()
         for key, tensor in content.items()
     }
-    _require_finite(path, stored)
+    _require_plausible(path, stored)
     plan = {key: Slot(tensor.dtype, tuple(tensor.shape)) for key, tensor in stored.items()}
     digest = hashlib.sha256()
     for key in tensor_stream.ordered(plan):
@@ -161,7 +162,7 @@ def write_diffusers(
         StorageError: no room or no permission.
     """
     content = layouts.diffusers({f"{prefix}.{name}": layer for name, layer in layers.items()})
-    _require_finite(path, content)
+    _require_plausible(path, content)
     return tensors.write(path, content, {"format": "pt", **metadata})
 
 
@@ -192,7 +193,8 @@ def read_diffusers(path: Path, prefix: str) -> tuple[dict[str, Layer], dict[str,
             f"{path}: not a LoRA in diffusers' layout for '{prefix}': {seen}; "
             "tools/convert_lora.py makes one of other LoRAs"
         )
-    options = pairs.header_alphas(source).get(prefix, {})
+    settings = pairs.stated_alphas(source)
+    options = settings.get(prefix, settings.get("", {}))
     layers = {}
     for full, roles in modules.items():
         name = full.removeprefix(start)
@@ -221,10 +223,10 @@ def _placed(
     name: str,
     place: names.Place,
     roles: pairs.Roles,
-    settings: Mapping[str, Mapping[str, object]],
+    options: Mapping[str, object],
 ) -> dict[str, Layer]:
     """Return the layers that one stored module holds, by full name."""
-    layer = pairs.layer(source, place.modules[0], roles, settings.get(place.component, {}))
+    layer = pairs.layer(source, place.modules[0], roles, options)
     try:
         if place.swapped:
             layer = fuse.swap_halves(layer)
@@ -239,8 +241,16 @@ def _placed(
     }
 
 
-def _require_finite(path: Path, content: Mapping[str, Tensor]) -> None:
-    """Refuse to write values that are no finite numbers (in float16, also too large ones)."""
-    bad = [name for name, tensor in content.items() if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        raise LoraError(f"{path}: not written, '{bad[0]}' holds values that are no finite numbers")
+def _require_plausible(path: Path, content: Mapping[str, Tensor]) -> None:
+    """Refuse to write values that `read` would refuse (in float16, also too large ones)."""
+    for name, tensor in content.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise LoraError(
+                f"{path}: not written, '{name}' holds values that are no finite numbers"
+            )
+        largest = float(tensor.abs().max()) if tensor.numel() else 0.0
+        if largest > pairs.LARGEST_VALUE:
+            raise LoraError(
+                f"{path}: not written, '{name}' holds {largest:.3g}, which is no LoRA any more; "
+                "is a weight too large?"
+            )

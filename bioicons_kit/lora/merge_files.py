@@ -68,8 +68,7 @@ def into_lora(
     Raises:
         LoraError: they cannot be merged, or the layout cannot hold the result.
     """
-    if any(out.exists() and out.samefile(each.lora.path) for each in given):
-        raise LoraError(f"{out}: is one of the LoRAs to merge; choose another --out")
+    files.require_targets((out, table), [each.lora.path for each in given])
     sums = merge.terms(given)
     with console.bar("merge", len(sums), "module") as bar:
         merged = merge.merge(sums, settings, bar.update)
@@ -108,6 +107,7 @@ def into_model(
         LoraError: the LoRAs do not fit the model.
         ModelError: it cannot be merged into, or the output is not as it should be.
     """
+    files.require_targets((out, table), [root, *(each.lora.path for each in given)])
     base = checkpoint.find(root)
     wanted = merge.terms(given)
     sums = base_merge.match(base, wanted, ignore_unmatched)
@@ -129,18 +129,31 @@ def file_and_weight(text: str) -> tuple[Path, float]:
     """Return the parts of `FILE[:WEIGHT]`; a file's own name may have colons.
 
     Raises:
-        LoraError: the weight is no finite number.
+        LoraError: the weight is no number, or absurdly large.
     """
-    path, colon, tail = text.rpartition(":")
-    try:
-        weight = float(tail) if colon and path else None
-    except ValueError:
-        weight = None
-    if weight is None:
+    path, _, tail = text.rpartition(":")
+    if not path or _is_file(Path(text)):
         return Path(text), 1.0
-    if not math.isfinite(weight):
-        raise LoraError(f"--lora {text}: the weight has to be a number")
+    try:
+        weight = float(tail)
+    except ValueError:
+        if not _is_file(Path(path)):  # then the colon is the name's, and reading says what it is
+            return Path(text), 1.0
+        weight = math.nan
+    if not abs(weight) <= blocks.LARGEST_WEIGHT:  # NaN is not, either
+        raise LoraError(
+            f"--lora {text}: the weight has to be a number such as 0.8, not '{tail}', "
+            f"and {blocks.LARGEST_WEIGHT:,.0f} at most"
+        )
     return Path(path), weight
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is such a file; there is none of a name too long for any."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _rules(given: Sequence[str], count: int) -> dict[int, tuple[blocks.Rule, ...]]:
@@ -148,7 +161,7 @@ def _rules(given: Sequence[str], count: int) -> dict[int, tuple[blocks.Rule, ...
     found: dict[int, tuple[blocks.Rule, ...]] = {}
     for text in given:
         number, equals, rules = text.partition("=")
-        if not equals or not number.isdecimal() or not 1 <= int(number) <= count:
+        if not equals or number not in map(str, range(1, count + 1)):
             raise LoraError(
                 f"--blocks {text}: begin with the number of its --lora (1 to {count}) and '=', "
                 "such as 1=double.0-9:0.5,single.*:1"

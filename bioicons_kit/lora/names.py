@@ -51,9 +51,11 @@ _DOTTED = (
 # kohya's prefixes before underscored names.
 _UNDERSCORED = (
     ("lora_unet_", ""),
-    ("lora_transformer_", TRANSFORMER),
+    ("lora_transformer_", TRANSFORMER),  # OneTrainer's
+    ("lycoris_", ""),  # SimpleTuner's
     ("lora_te1_", CLIP),
     ("lora_te_", CLIP),
+    ("lora_te2_", T5),  # OneTrainer's; of SDXL it is a second CLIP, whose modules T5 has not
     ("lora_te3_", T5),
 )
 
@@ -111,6 +113,7 @@ def _dotted_table() -> Mapping[tuple[str, str], Place]:
         for module in modules:
             add(TRANSFORMER, module, Place("diffusers", TRANSFORMER, (module,)))
         table["", original] = Place("bfl", TRANSFORMER, modules, swapped)
+        table[TRANSFORMER, original] = table["", original]
     for original, module in names_sd1.MODULES.items():
         add(UNET, module, Place("diffusers", UNET, (module,)))
         table["", original] = Place("ldm", UNET, (module,))

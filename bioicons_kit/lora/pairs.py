@@ -18,6 +18,7 @@ from bioicons_kit.lora.layer import Layer
 from bioicons_kit.tensor_stream import Source
 
 ADAPTER_METADATA = "lora_adapter_metadata"  # diffusers' name for it
+_PEFT_FILE, _PEFT_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 # More specific endings first: ".down.weight" alone ends keys of XLabs and of early diffusers.
 _ENDINGS = (
@@ -27,6 +28,7 @@ _ENDINGS = (
     (".lora_B.default.weight", "up"),
     (".lora_down.weight", "down"),
     (".lora_up.weight", "up"),
+    (".lora_mid.weight", "mid"),
     (".lora_linear_layer.down.weight", "down"),
     (".lora_linear_layer.up.weight", "up"),
     (".lora.down.weight", "down"),
@@ -41,9 +43,12 @@ _ENDINGS = (
 )
 
 _LARGEST_RANK = 8192  # FLUX's narrowest linear has rank 3072; a sum of several may have more
-_LARGEST_VALUE = 1e6  # trained factors stay below 100; beyond this the file is damaged
+LARGEST_VALUE = 1e6  # trained factors stay below 100; beyond this the file is damaged
 
-Roles = dict[str, str]  # "down", "up", "alpha", "dora" or "magnitude" -> key
+# Of a pattern from a hostile header: each more multiplies the time by a name's length.
+_MOST_REPEATS = 2
+
+Roles = dict[str, str]  # "down", "mid", "up", "alpha", "dora" or "magnitude" -> key
 
 
 def grouped(keys: Iterable[str]) -> tuple[dict[str, Roles], list[str]]:
@@ -72,7 +77,7 @@ def layer(source: Source, name: str, roles: Roles, options: Mapping[str, Any]) -
         source: the file.
         name: of the module.
         roles: the module's keys.
-        options: what the header says of the component's scales.
+        options: what `stated_alphas` found for the component.
 
     Raises:
         LoraError: a factor is missing, they do not fit, or they hold no plausible numbers.
@@ -84,38 +89,47 @@ def layer(source: Source, name: str, roles: Roles, options: Mapping[str, Any]) -
     shapes = [source.entries[roles[role]].shape for role in ("down", "up")]
     _check_shapes(where, *shapes)
     down, up = (_numbers(source, where, roles[role]) for role in ("down", "up"))
+    down = _through_mid(source, where, roles["mid"], down) if "mid" in roles else down
     rank = down.shape[0]
     own = _alpha(source, where, roles["alpha"]) if "alpha" in roles else None
     alpha = _header_alpha(options, name, rank)
     if own is not None and alpha is not None and not math.isclose(own, alpha, rel_tol=1e-3):
-        raise LoraError(f"{where} has alpha {own:g}, and {alpha:g} by the header: which is meant?")
+        raise LoraError(
+            f"{where} has alpha {own:g}, and {alpha:g} is said beside it: which is meant?"
+        )
     chosen = alpha if own is None else own
     return Layer(down, up, float(rank) if chosen is None else chosen, _dora(source, where, roles))
 
 
-def header_alphas(source: Source) -> dict[str, dict[str, Any]]:
-    """Return what diffusers' entry in the header says of scales, by component.
+def stated_alphas(source: Source) -> dict[str, dict[str, Any]]:
+    """Return what is said of scales beside the tensors, by component; "" is all of them.
+
+    diffusers says it in the header, with the component's name before each option where it
+    saves a pipeline's LoRA, without where it saves a model's; peft in the
+    `adapter_config.json` beside its file.
 
     Raises:
-        LoraError: the entry is unreadable, or its alphas are no positive numbers.
+        LoraError: it is unreadable, or its alphas are no positive numbers.
     """
     entry = source.metadata.get(ADAPTER_METADATA)
-    if entry is None:
-        return {}
+    config = source.path.with_name(_PEFT_CONFIG)
+    where = f"{source.path}: its header's {ADAPTER_METADATA}"
     settings: dict[str, dict[str, Any]] = {}
     try:
-        for key, value in json.loads(entry).items():
-            component, _, option = key.partition(".")
+        if entry is None and source.path.name == _PEFT_FILE and config.is_file():
+            where, entry = str(config), config.read_text("utf-8")
+        for key, value in json.loads(entry or "{}").items():
+            component, _, option = key.rpartition(".")
             settings.setdefault(component, {})[option] = value
         for options in settings.values():
             pattern = options.get("alpha_pattern") or {}
             alphas = [options.get("lora_alpha", 1), *pattern.values()]
-            if not all(0 < float(alpha) <= _LARGEST_VALUE for alpha in alphas):
+            if not all(0 < float(alpha) <= LARGEST_VALUE for alpha in alphas):
                 raise ValueError("an alpha is no positive number")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise LoraError(
-            f"{source.path}: its header's {ADAPTER_METADATA} is unreadable ({error})"
-        ) from error
+            if not all(_is_quick(text) for text in pattern):
+                raise ValueError("an alpha_pattern repeats too much for a module's name")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise LoraError(f"{where} is unreadable ({error})") from error
     return settings
 
 
@@ -134,6 +148,13 @@ def _header_alpha(options: Mapping[str, Any], module: str, rank: int) -> float |
             alpha = float(value)
             break
     return alpha * math.sqrt(rank) if options.get("use_rslora") else alpha
+
+
+def _is_quick(pattern: str) -> bool:
+    """Tell whether a regular expression is matched in time, whatever it is matched against."""
+    bare = re.sub(r"\\.", "", pattern)
+    repeats = re.findall(r"[*+?{]", bare)
+    return len(repeats) <= _MOST_REPEATS and not re.search(r"\)[*+?{]", bare)
 
 
 def _matches(pattern: str, module: str) -> bool:
@@ -165,9 +186,18 @@ def _numbers(source: Source, where: str, key: str) -> Tensor:
     if not bool(torch.isfinite(tensor).all()):
         raise LoraError(f"{where} holds values that are no finite numbers")
     largest = float(tensor.abs().max())
-    if largest > _LARGEST_VALUE:
+    if largest > LARGEST_VALUE:
         raise LoraError(f"{where}: '{key}' holds {largest:.3g}, which no training gives; damaged?")
     return tensor
+
+
+def _through_mid(source: Source, where: str, key: str, down: Tensor) -> Tensor:
+    """Return LyCORIS' two steps down, `[rank, in, 1, 1]` and the mid's, as one convolution."""
+    rank, shape = down.shape[0], source.entries[key].shape
+    fits = down.ndim == len(shape) == 4 and down.shape[2:] == (1, 1)
+    if not fits or shape[:2] != (rank, rank) or 0 in shape:
+        raise LoraError(f"{where}: its mid {list(shape)} does not fit its down {list(down.shape)}")
+    return torch.einsum("srhw,ri->sihw", _numbers(source, where, key), down[:, :, 0, 0])
 
 
 def _alpha(source: Source, where: str, key: str) -> float:
@@ -177,7 +207,7 @@ def _alpha(source: Source, where: str, key: str) -> float:
     if size != 1 or entry.dtype is None or entry.dtype == torch.bool:
         raise LoraError(f"{where}: its alpha is {entry.kind} {list(entry.shape)}, and no number")
     alpha = float(source.read(key).reshape(()).to(torch.float64))
-    if not 0 < alpha <= _LARGEST_VALUE:
+    if not 0 < alpha <= LARGEST_VALUE:
         raise LoraError(f"{where}: its alpha is {alpha:g}; it has to be positive")
     return alpha
 

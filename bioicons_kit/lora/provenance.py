@@ -125,6 +125,6 @@ def _value(text: str | None, kind: type) -> Any:
     """Return the JSON value of an entry, an empty one where it is not of this kind."""
     try:
         value = json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return kind()
     return value if isinstance(value, kind) else kind()

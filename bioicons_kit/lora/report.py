@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bioicons_kit.errors import plain
 from bioicons_kit.lora import blocks
 from bioicons_kit.lora.formats import Lora
 from bioicons_kit.lora.layer import Layer, effect
@@ -96,11 +97,12 @@ def heat_map(found: Sequence[Row], title: str) -> str:
         drawn.append(lines)
         top += _GAP + _CELL * len({block.rest for block, _ in panels[kind]})
         width = max(width, _LABEL + _CELL * columns + 10)
+    told = html.escape(plain(title))
     size = f'width="{max(width, 420)}" height="{top}" viewBox="0 0 {max(width, 420)} {top}"'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" '
         f'font-size="11">\n<rect width="100%" height="100%" fill="#fff"/>\n'
-        f'<text x="8" y="16" font-size="{_LINE}">{html.escape(title)}: norm of the update, '
+        f'<text x="8" y="16" font-size="{_LINE}">{told}: norm of the update, '
         f"largest {largest:.3g}</text>\n" + "".join(drawn) + "</svg>\n"
     )
 

@@ -134,7 +134,7 @@ class _Groups:
         }
 
     def encode(self, weight: Tensor) -> tuple[Tensor, ...]:
-        from optimum.quanto import MaxOptimizer, qint4, quantize_weight
+        from optimum.quanto import MaxOptimizer, qint4
 
         rows, size = weight.shape[0], _group(weight.shape[1])
         weight = weight.to(torch.float32)
@@ -143,10 +143,12 @@ class _Groups:
         # Rounded before they are used: what is stored is what the values were made with.
         scale = scale.clamp_min(_SMALLEST_SCALE).to(torch.bfloat16)
         shift = shift.to(torch.bfloat16)
-        made = quantize_weight(
-            weight, qint4, 0, scale.float(), shift.float(), group_size=size, optimized=False
+        # What `quantize_weight` calls. Its packed tensor would be unpacked again by a kernel that
+        # quanto compiles with a C++ compiler or nvcc at run time; this is plain torch.
+        values = torch.ops.quanto.quantize_affine(
+            weight, qint4.bits, 0, size, scale.float(), shift.float()
         )
-        low, high = made._data.unpack().reshape(rows, -1, size).chunk(2, dim=-1)
+        low, high = values.reshape(rows, -1, size).chunk(2, dim=-1)
         stored = (low | high << 4).reshape(rows, -1)
         return stored, scale.reshape(rows, -1), shift.reshape(rows, -1)
 

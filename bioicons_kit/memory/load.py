@@ -25,8 +25,8 @@ from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.memory.shards import Weights
 from bioicons_kit.tensor_stream import Slot
 
-_PIECE = 4 * 2**20  # weights read and quantized at a time; in float32 some copies of 16 MB
-_LAYER = 256 * 2**20  # bytes read between two times of handing memory back
+_PIECE = 2**20  # weights read and quantized at a time; in float32 some copies of 4 MB
+_LAYER = 64 * 2**20  # bytes read between two times of handing memory back
 
 
 def load(

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from bioicons_kit.memory import checkpointing, offload
 from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.memory.plan import BlockCost, StepCost
-from bioicons_kit.memory.probe import Probe, probing, to_meta
+from bioicons_kit.memory.probe import Probe, cut_off, probing
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _noting(called: dict[type, tuple[nn.Module, Any, Any]]) -> Any:
     """Return a hook that notes the last call of each kind of block."""
 
     def note(block: nn.Module, args: Any, kwargs: Any) -> None:
-        called[type(block)] = block, tree_map(to_meta, args), tree_map(to_meta, kwargs)
+        called[type(block)] = block, tree_map(cut_off, args), tree_map(cut_off, kwargs)
 
     return note
 

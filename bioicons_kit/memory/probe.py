@@ -83,11 +83,14 @@ def probing() -> Iterator[Probe]:
         yield probe
 
 
-def to_meta(value: Any) -> Any:
-    """Return a tensor's shape and dtype on the meta device, keeping whether it has a gradient."""
-    if not isinstance(value, Tensor):
-        return value
-    return torch.empty_like(value, device="meta").requires_grad_(value.requires_grad)
+def cut_off(value: Any) -> Any:
+    """Return a tensor without its history, still asking for a gradient if it did; else `value`.
+
+    It shares the tensor's storage: kept beside it, it holds nothing more.
+    """
+    return (
+        value.detach().requires_grad_(value.requires_grad) if isinstance(value, Tensor) else value
+    )
 
 
 @contextmanager

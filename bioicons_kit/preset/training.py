@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from bioicons_kit.preset.values import (
     STARTER,
@@ -121,6 +121,13 @@ def _checkpointing(value: object) -> object:
     )
 
 
+def _backend(name: str) -> str:
+    """Refuse what cannot be the name of an attention backend."""
+    if not re.fullmatch(r"[a-z0-9_]+", name, re.ASCII):
+        raise refuse("must be diffusers' name of an attention backend, such as 'native' or 'flash'")
+    return name
+
+
 def _fit(value: object) -> object:
     """Accept "auto" or a number of gigabytes."""
     if isinstance(value, str) and (value == "auto" or parse_card(value) is not None):
@@ -187,7 +194,7 @@ class Memory(Table):
         description="Blocks whose weights stay on the host and visit the GPU in turn; 0 or at "
         "least 3, for two of them are on the GPU at any time.",
     )
-    attention: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] = Field(
+    attention: Annotated[str, AfterValidator(_backend)] = Field(
         "native", description='diffusers\' name of what computes attention; "native" is torch\'s.'
     )
     compile: bool = Field(

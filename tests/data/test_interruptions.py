@@ -20,7 +20,7 @@ def told(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     preset.write_text(
         '[model]\npath = "starter"\nmax_sequence_length = 16\n'
         '[dataset]\nroot = "shipped"\nresolution = 64\ntrigger = "bioicon style"\n'
-        "[[dataset.buckets]]\nlimit = 24\n"
+        "[[dataset.buckets]]\nlimit = 12\n"
     )
     script = Path(__file__).with_name("interruptions.py")
     arguments = [preset, models / "models", folder, KILLS, 0]
@@ -38,12 +38,12 @@ def told(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_as_undisturbed(told: dict[str, Any]) -> None:
     assert told["kills"] == KILLS
-    assert told["partial"] >= 3, "too few of the kills came while entries were written"
+    assert told["partial"] >= 10, "too few of the kills came while entries were written"
     assert told["damaged"] == {}
     assert told["killed"] == told["alone"]
 
 
 @pytest.mark.slow
 def test_two_processes_that_fill_one_cache_leave_what_one_leaves(told: dict[str, Any]) -> None:
-    assert len(told["alone"]) == 24 + 2 * 26
+    assert len(told["alone"]) == 12 + 2 * 14
     assert told["both"] == told["alone"]

@@ -19,6 +19,7 @@ from bioicons_kit.families.base import Batch, Family
 from bioicons_kit.families.flux import Flux, image_ids, pack, predict
 from bioicons_kit.families.flux_sampler import unpack
 from bioicons_kit.lora import adapter
+from bioicons_kit.memory.levels import stored_bytes
 from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.preset import Memory, Model, Sample, Train
 
@@ -94,7 +95,7 @@ class TestDenoiser:
         assert ours.keys() == expected.keys()
         assert all(torch.equal(ours[name], value) for name, value in expected.items())
 
-    @pytest.mark.parametrize("level", ["qfloat8", "qint8"])
+    @pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4"])
     def test_every_linear_of_every_block_is_quantized(self, family: Family, level: str):
         denoiser, coverage = family.load_denoiser(
             Memory(quantization=level, dtype="bf16"), CPU, lambda _: None
@@ -105,10 +106,25 @@ class TestDenoiser:
         assert all(isinstance(denoiser.get_submodule(n), QuantizedLinear) for n in in_blocks)
         assert len(linears - in_blocks) == 10
         assert coverage.quantized_parameters > 0.8 * coverage.parameters
-        # a byte each, and two for everything that stayed bfloat16, scales aside
-        weights = 2 * coverage.parameters - coverage.quantized_parameters
-        assert weights < coverage.bytes < 1.02 * weights
+        # two bytes for everything that stayed bfloat16
+        stored = sum(
+            stored_bytes(level, layer.out_features, layer.in_features)
+            for layer in map(denoiser.get_submodule, in_blocks)
+        )
+        plain = coverage.parameters - coverage.quantized_parameters
+        assert coverage.bytes == 2 * plain + stored
+        share = {"qint4": 0.5}.get(level, 1.0)
+        assert share < stored / coverage.quantized_parameters < 1.02 * share + 0.07
         assert not any(p.requires_grad for p in denoiser.parameters())
+
+    def test_the_preset_may_say_what_is_kept(self, family: Family):
+        memory = Memory(keep=(r".*norm.*", "x_embedder"))
+        denoiser, coverage = family.load_denoiser(memory, CPU, lambda _: None)
+        linears = {n for n, m in denoiser.named_modules() if isinstance(m, nn.Linear)}
+        kept = {name for name in linears if "norm" in name} | {"x_embedder"}
+        assert set(coverage.quantized) == linears - kept
+        with pytest.raises(ModelError, match=r"memory\.keep: 'x_embeder' is the name of no"):
+            family.load_denoiser(Memory(keep=("x_embeder",)), CPU, lambda _: None)
 
     def test_quantized_predicts_nearly_the_same(self, build: Build, plain: nn.Module):
         quantized = build(PLAIN.model_copy(update={"quantization": "qfloat8"}))

@@ -18,7 +18,8 @@ for name in sys.argv[1:]:
 from bioicons_kit.icons import captions, library, raster, select
 from bioicons_kit.preset import Bucket, Dataset
 
-rows = select.rows(library.scan("shipped"), Dataset(root="shipped", caption="{name}", buckets=[Bucket(limit=1)]))
+dataset = Dataset(root="shipped", caption="{name}", buckets=[Bucket(limit=1)])
+rows = select.rows(library.scan("shipped"), dataset)
 picture = raster.picture(
     rows[0].icon.path.read_bytes(), 32, "#ffffff", 0.05, raster.choose("auto")
 )

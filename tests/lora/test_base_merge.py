@@ -551,6 +551,8 @@ def test_a_quantized_text_encoder_does_not_matter_where_it_is_not_touched(
 def test_models_that_are_none(starter_folder: Path, tmp_path: Path) -> None:
     given = Input(lora(MODULES), 1.0)
     assert "no such model" in refused(tmp_path / "gone", tmp_path / "m", given, kind=ModelError)
+    long = tmp_path / ("x" * 300)
+    assert "cannot be read (" in refused(long, tmp_path / "m", given, kind=ModelError)
     (tmp_path / "empty").mkdir()
     said = refused(tmp_path / "empty", tmp_path / "m", given, kind=ModelError)
     assert "not a diffusers folder" in said
@@ -629,8 +631,21 @@ def test_files_and_weights_are_told_apart() -> None:
     assert merge_files.file_and_weight("a.safetensors") == (Path("a.safetensors"), 1.0)
     assert merge_files.file_and_weight(r"C:\a.safetensors:-1") == (Path(r"C:\a.safetensors"), -1.0)
     assert merge_files.file_and_weight(r"C:\a.safetensors") == (Path(r"C:\a.safetensors"), 1.0)
-    with pytest.raises(LoraError, match="has to be a number"):
-        merge_files.file_and_weight("a:nan")
+    for weight in ("nan", "inf", "1e7", "-1e39"):
+        with pytest.raises(LoraError, match="has to be a number"):
+            merge_files.file_and_weight(f"a:{weight}")
+
+
+def test_a_file_counts_before_what_its_name_could_mean(tmp_path: Path) -> None:
+    path, other = tmp_path / "style:2", tmp_path / "a"
+    path.touch()
+    other.touch()
+    assert merge_files.file_and_weight(str(path)) == (path, 1.0)
+    assert merge_files.file_and_weight(f"{path}:0.5") == (path, 0.5)
+    for typed in ("0,5", "half", ""):
+        with pytest.raises(LoraError, match="has to be a number"):
+            merge_files.file_and_weight(f"{other}:{typed}")
+    assert merge_files.file_and_weight("x" * 300) == (Path("x" * 300), 1.0)
 
 
 def test_norms_are_told_without_the_product() -> None:

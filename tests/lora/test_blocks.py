@@ -53,6 +53,8 @@ def test_the_first_rule_that_fits_counts_and_others_are_one() -> None:
         "double.1:much",
         "double.1:nan",
         "double.1:inf",
+        "double.1:1e7",
+        "double." + "9" * 5000 + ":1",
         "a=b",
     ],
 )

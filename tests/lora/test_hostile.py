@@ -237,6 +237,40 @@ def test_any_damage_is_refused_or_gives_a_sound_lora(tmp_path: Path, data: st.Da
         assert bool(torch.isfinite(layer.delta()).all())
 
 
+def test_a_name_that_is_in_the_header_twice_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "x")
+    whole = path.read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    once = json.dumps(json.loads(whole[8 : 8 + length])[DOWN])
+    header = f'{{"{DOWN}":{once},'.encode() + whole[9 : 8 + length]
+    path.write_bytes(len(header).to_bytes(8, "little") + header + whole[8 + length :])
+    assert "a name is in its header twice" in refusal(path, DamagedFileError)
+
+
+def test_a_header_nested_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    save_file(sound(), path, {"lora_adapter_metadata": "[" * 200_000})
+    assert "lora_adapter_metadata is unreadable" in refusal(path)
+
+
+@pytest.mark.parametrize("pattern", ["(.*)*x", "(a|aa)+x", "(a+)+x", ".*.*.*.*x"])
+def test_a_pattern_that_would_take_forever_is_refused(tmp_path: Path, pattern: str) -> None:
+    path = tmp_path / "x"
+    options = {"transformer.lora_alpha": 1, "transformer.alpha_pattern": {pattern: 2}}
+    save_file(sound(), path, {"lora_adapter_metadata": json.dumps(options)})
+    assert "alpha_pattern repeats too much" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^transformer_blocks\.0\.attn\.to_q", r"\d+\.attn.*", "to_[qk]"]
+)
+def test_patterns_that_peft_follows_are_followed(tmp_path: Path, pattern: str) -> None:
+    path = tmp_path / "x"
+    options = {"transformer.lora_alpha": 1, "transformer.alpha_pattern": {pattern: 2}}
+    save_file(sound(), path, {"lora_adapter_metadata": json.dumps(options)})
+    assert formats.read(path).layers[NAME].alpha == 2
+
+
 WORDS = st.text(max_size=5)
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | WORDS,

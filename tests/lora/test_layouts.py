@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bioicons_kit.errors import LoraError
+from bioicons_kit.families.starter import TRANSFORMER
 from bioicons_kit.lora import formats, names_sd1
 from bioicons_kit.lora import layer as algebra
 from bioicons_kit.lora.formats import LAYOUTS, Layer, Lora
@@ -312,8 +313,70 @@ def test_two_alphas_that_differ_are_refused(tmp_path: Path, foreign: ModuleType)
     made = {"transformer_blocks.0.attn.to_q": (torch.ones(4, 3), torch.ones(3, 4))}
     path = foreign.peft_file(tmp_path / "x", made, "transformer.", alpha=2.0)
     _with_header(path, {"transformer.lora_alpha": 8})
-    with pytest.raises(LoraError, match=r"alpha 2, and 8 by the header"):
+    with pytest.raises(LoraError, match=r"alpha 2, and 8 is said beside it"):
         formats.read(path)
+
+
+def test_a_models_own_header_and_pefts_folder_say_alpha_too(
+    tmp_path: Path, foreign: ModuleType
+) -> None:
+    """diffusers' `save_lora_adapter` writes options without a component, peft a file beside."""
+    made = {
+        f"transformer_blocks.0.attn.{part}": (torch.ones(4, 3), torch.ones(3, 4))
+        for part in ("to_q", "to_k")
+    }
+    said = {"r": 4, "lora_alpha": 8, "alpha_pattern": {"to_k": 2}}
+    bare = foreign.peft_file(tmp_path / "x", made, "")
+    _with_header(bare, said)
+    folder = foreign.peft_file(tmp_path / "adapter_model.safetensors", made, "base_model.model.")
+    (tmp_path / "adapter_config.json").write_text(json.dumps(said), encoding="utf-8")
+    for path in (bare, folder):
+        assert [x.alpha for x in formats.read(path).of("transformer").values()] == [8, 2]
+    (tmp_path / "adapter_config.json").write_text('{"lora_alpha": -1}', encoding="utf-8")
+    with pytest.raises(LoraError, match=r"adapter_config\.json is unreadable \(an alpha is"):
+        formats.read(folder)
+
+
+def test_the_alpha_of_a_saved_adapter_is_diffusers(tmp_path: Path) -> None:
+    """The file is diffusers' own, and so is the effect it is compared with."""
+    from diffusers import FluxTransformer2DModel
+    from peft import LoraConfig
+
+    model = FluxTransformer2DModel(**{**TRANSFORMER, "num_layers": 1, "num_single_layers": 1})
+    config = LoraConfig(r=4, lora_alpha=12, target_modules=["attn.to_q"], init_lora_weights=False)
+    model.add_adapter(config)
+    model.save_lora_adapter(tmp_path)
+    found = formats.read(tmp_path / "pytorch_lora_weights.safetensors").of("transformer")
+    assert len(found) == 2
+    for name, layer in found.items():
+        torch.testing.assert_close(
+            layer.delta(), model.get_submodule(name).get_delta_weight("default")
+        )
+
+
+def test_a_convolution_in_three_steps_is_read_as_one(tmp_path: Path, foreign: ModuleType) -> None:
+    """LyCORIS' mid: what is read does what the three convolutions do, one after another."""
+    generator = torch.Generator().manual_seed(0)
+    down = torch.randn(4, 8, 1, 1, generator=generator)
+    mid = torch.randn(4, 4, 3, 3, generator=generator)
+    up = torch.randn(6, 4, 1, 1, generator=generator)
+    stem = "lora_unet_down_blocks_0_resnets_0_conv1"
+    content = {
+        f"{stem}.lora_down.weight": down,
+        f"{stem}.lora_mid.weight": mid,
+        f"{stem}.lora_up.weight": up,
+        f"{stem}.alpha": torch.tensor(2.0),
+    }
+    layer = formats.read(foreign.save(tmp_path / "x", content)).layers[
+        "unet.down_blocks.0.resnets.0.conv1"
+    ]
+    picture = torch.randn(1, 8, 5, 5, generator=generator)
+    conv2d = torch.nn.functional.conv2d
+    steps = conv2d(conv2d(conv2d(picture, down), mid), up) * 2 / 4
+    torch.testing.assert_close(conv2d(picture, layer.delta().reshape(layer.shape)), steps)
+    content[f"{stem}.lora_mid.weight"] = mid[:3].contiguous()
+    with pytest.raises(LoraError, match=r"its mid \[3, 4, 3, 3\] does not fit"):
+        formats.read(foreign.save(tmp_path / "x", content))
 
 
 NAME = "unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q"

@@ -145,6 +145,24 @@ def test_no_two_modules_share_an_underscored_name() -> None:
             ["encoder.block.23.layer.1.DenseReluDense.wi_0"],
         ),
         (
+            "lora_te2_encoder_block_0_layer_0_SelfAttention_o",
+            "kohya",
+            "text_encoder_2",
+            ["encoder.block.0.layer.0.SelfAttention.o"],
+        ),
+        (
+            "lycoris_single_transformer_blocks_37_proj_mlp",
+            "kohya",
+            "transformer",
+            ["single_transformer_blocks.37.proj_mlp"],
+        ),
+        (
+            "transformer.double_blocks.0.txt_attn.proj",
+            "bfl",
+            "transformer",
+            ["transformer_blocks.0.attn.to_add_out"],
+        ),
+        (
             "lora_transformer_single_transformer_blocks_0_attn_to_q",
             "kohya",
             "transformer",

@@ -384,6 +384,33 @@ def test_groups_of_four_bits_are_the_largest_that_fit(width: int, group: int):
     assert LEVELS["qint4"].slots(2, width)["scale"].shape == (2, width // group)
 
 
+@pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4"])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+def test_no_kernel_is_compiled_at_run_time(
+    level: str, device: str, monkeypatch: pytest.MonkeyPatch
+):
+    from optimum.quanto.library.extensions import extension
+
+    def compile_it(_self: object) -> None:
+        pytest.fail("quanto compiles an extension")
+
+    monkeypatch.setattr(extension.Extension, "lib", property(compile_it))
+    layer = random_layer(level, device=device)
+    x = torch.randn(2, 128, device=device, requires_grad=True)
+    layer(x).sum().backward()
+
+
+def test_four_bits_are_quantos_own():
+    from optimum.quanto import MaxOptimizer, qint4
+
+    weight = torch.randn(4, 256, generator=torch.Generator().manual_seed(2))
+    scale, shift = MaxOptimizer()(weight, qint4, 0, group_size=128)
+    scale, shift = scale.bfloat16().float(), shift.bfloat16().float()
+    values = ((weight.reshape(-1, 128) + shift) / scale).round().clamp(0, 15)
+    expected = (values * scale - shift).reshape(4, 256)
+    assert torch.equal(build("qint4", weight, None).dequantized(), expected)
+
+
 def test_nf4_is_refused_without_a_gpu():
     with pytest.raises(ModelError, match="nf4 needs a CUDA GPU, and this is cpu; choose qint4"):
         require("nf4", torch.device("cpu"))

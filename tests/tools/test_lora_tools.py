@@ -276,8 +276,62 @@ def test_options_that_cannot_apply_are_refused(
 def test_an_input_is_never_written_over(command: Any, tool: Any, a: Path, b: Path) -> None:
     before = a.read_bytes()
     line = command(tool("merge_lora"), "--lora", a, "--lora", b, "--out", a).error
-    assert "is one of the LoRAs to merge" in line
+    assert "is one of the inputs" in line
     assert a.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("inspect_lora", ["A", "--map", "A"]),
+        ("convert_lora", ["A", "--to", "kohya", "--out", "A"]),
+        ("resize_lora", ["A", "--rank", "1", "--out", "A"]),
+        ("resize_lora", ["A", "--rank", "1", "--out", "NEW", "--report", "A"]),
+        ("merge_lora", ["--lora", "A", "--out", "NEW", "--report", "A"]),
+        ("merge_lora", ["--lora", "A", "--base", "BASE", "--out", "NEW", "--report", "A"]),
+        ("merge_lora", ["--lora", "A", "--base", "BASE", "--out", "BASE/new"]),
+        ("extract_lora", ["--base", "BASE", "--tuned", "A", "--rank", "1", "--out", "A"]),
+        ("extract_lora", ["--base", "BASE", "--tuned", "A", "--rank", "1", "--out", "BASE/new"]),
+    ],
+)
+def test_no_output_goes_where_an_input_is(
+    command: Any, tool: Any, a: Path, starter_folder: Path, tmp_path: Path,
+    name: str, arguments: list[str],
+) -> None:  # fmt: skip
+    before, there = a.read_bytes(), sorted(tmp_path.iterdir())
+    paths = {"A": str(a), "NEW": str(tmp_path / "new"), "BASE": str(starter_folder)}
+    given = [paths.get(word, word.replace("BASE", paths["BASE"])) for word in arguments]
+    assert "is one of the inputs" in command(tool(name), *given).error
+    assert a.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == there
+    assert not (starter_folder / "new").exists()
+
+
+def test_a_merge_that_no_reader_would_take_is_not_written(
+    command: Any, tool: Any, a: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "c.safetensors"
+    for blocks in ((), ("--blocks", "1=double.*:1000000")):
+        given = ("--lora", f"{a}:1000000", *blocks, "--out", out)
+        done = command(tool("merge_lora"), *given)
+        if blocks:
+            assert "is a weight too large?" in done.error
+            assert not out.exists()
+        elif done.status == 0:  # what was written can be read
+            assert command(tool("inspect_lora"), out).status == 0
+            out.unlink()
+
+
+def test_a_file_cannot_steer_the_terminal(command: Any, tool: Any, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.safetensors"
+    save_file({"\x1b[2J.lora_A.weight": torch.ones(1)}, bad, {"a": "\x1b]0;owned\x07"})
+    done = command(tool("inspect_lora"), bad, "--metadata")
+    assert r"'\x1b[2J.lora_A.weight'" in done.error
+    good = formats.write(tmp_path / "a\x1b[2J", layers(1), "kohya", {"a": "\x1b]0;owned\x07"})
+    done = command(tool("inspect_lora"), good, "--metadata", "--map", tmp_path / "a.svg")
+    assert r"a = \x1b]0;owned\x07" in done.out
+    assert "\x1b" not in done.out + done.err
+    etree.parse(tmp_path / "a.svg")
 
 
 @pytest.mark.parametrize("name", ["inspect_lora", "convert_lora", "resize_lora", "merge_lora"])
