@@ -221,7 +221,6 @@ def trained(case: Case, where: torch.device) -> dict[str, Any]:
     denoiser = plain(case, where) if case.way == PLAIN else loaded(case, where)
     synchronize(where)
     seconds = time.monotonic() - started
-    weights = measure.frozen_bytes([denoiser])
     parameters = attach(denoiser)
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
@@ -230,7 +229,7 @@ def trained(case: Case, where: torch.device) -> dict[str, Any]:
     else:
         with probing() as probe:
             times = steps(case, denoiser, parameters, where)
-        held = probe.peak + weights + sum(p.nbytes for p in parameters)
+        held = probe.peak + resident(denoiser)
     measured = times[2:] or times
     return {
         "peak": held,
@@ -238,6 +237,13 @@ def trained(case: Case, where: torch.device) -> dict[str, Any]:
         "load": seconds,
         "step": sum(measured) / len(measured),
     }
+
+
+def resident(denoiser: nn.Module) -> int:
+    """Return the bytes of a model's tensors, those that share memory counted once."""
+    tensors = (*denoiser.parameters(), *denoiser.buffers())
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(storages.values())
 
 
 def steps(

@@ -30,8 +30,9 @@ from lxml import etree
 
 from bioicons_kit import console
 from bioicons_kit.errors import KitError
-from bioicons_kit.icons import cleaner
-from bioicons_kit.svg import cleanup, likeness, optimize, tree
+from bioicons_kit.icons.clean import cleaner
+from bioicons_kit.svg import likeness, optimize, tree
+from bioicons_kit.svg.cleaning import cleanup
 
 Tool = Callable[[bytes], bytes]
 LIMIT = 30  # seconds a file; picosvg reaches it often

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from bioicons_kit import cli, console, files, preset_file
 from bioicons_kit.errors import KitError, PresetError
-from bioicons_kit.icons import captioner_http, captioning, curated, select, sources
-from bioicons_kit.icons.captioning import Captioner, Desk, Question, Rejected
-from bioicons_kit.icons.curated import Curated, Entry
+from bioicons_kit.icons import select, sources
+from bioicons_kit.icons.words import captioner_http, captioning, curated
+from bioicons_kit.icons.words.captioning import Captioner, Desk, Question, Rejected
+from bioicons_kit.icons.words.curated import Curated, Entry
 from bioicons_kit.icons.workers import Painters
 from bioicons_kit.preset import Preset
 

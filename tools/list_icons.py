@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bioicons_kit import cli, console, preset_file
-from bioicons_kit.icons import library, listing, select
+from bioicons_kit.icons import library, select
+from bioicons_kit.icons.choose import listing
 from bioicons_kit.preset import SHIPPED
 
 

@@ -23,8 +23,11 @@ def main(arguments: Sequence[str]) -> None:
     if not 0 < options.seconds < math.inf:
         raise KitError(f"--seconds {options.seconds:g}: must be above 0")
 
-    from bioicons_kit.icons import clean_batch, crew  # late: a mistyped option is told at once
-    from bioicons_kit.icons.cleaner import Task, clean
+    from bioicons_kit.icons.clean import (  # late: a mistyped option is told at once
+        batch as clean_batch,
+    )
+    from bioicons_kit.icons.clean import crew
+    from bioicons_kit.icons.clean.cleaner import Task, clean
     from bioicons_kit.svg.credit import Credit
 
     found = clean_batch.targets(options.inputs, options.out)

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from bioicons_kit.data import showings
 from bioicons_kit.data.cache import Entry, Shape, entry
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.files import sha256_bytes
@@ -69,7 +70,7 @@ def planned(
     task = task._replace(recipe=recipe) if file is None else Task(file, "image", recipe, mask)
     assert task.sha256 is not None
     shared = {
-        **picture.parts(recipe),
+        **showings.parts(recipe),
         "mask": VERSION,
         "from": "alpha" if file is None else "file",
         "grid": f"{grid[0]} x {grid[1]}",

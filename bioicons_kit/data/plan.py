@@ -5,17 +5,15 @@ upkeep of the cache (`upkeep`) asks only for the list. The content of every pict
 read and hashed each time: a size and a date do not show that a picture was edited.
 """
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bioicons_kit import console
-from bioicons_kit.data import bucketing, masks
+from bioicons_kit.data import masks, showings
 from bioicons_kit.data.batches import View
 from bioicons_kit.data.bucketing import Size
 from bioicons_kit.data.cache import Entry, Shape, entry
@@ -24,12 +22,12 @@ from bioicons_kit.data.job import Job
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.families.base import DTYPES, Encoder
 from bioicons_kit.files import sha256_bytes
-from bioicons_kit.icons import augment, captions, curated, picture, quality
-from bioicons_kit.icons.curated import Curated
+from bioicons_kit.icons import captions, picture
 from bioicons_kit.icons.picture import Recipe
 from bioicons_kit.icons.row import Row
+from bioicons_kit.icons.words import curated
+from bioicons_kit.icons.words.curated import Curated
 from bioicons_kit.icons.workers import Task
-from bioicons_kit.preset import Dataset
 
 _WORTH_A_BAR = 1000  # files to read
 
@@ -162,11 +160,6 @@ def layout_of(encoder: Encoder[Any], size: tuple[int, int], job: Job) -> tuple[S
     return tuple(Shape(name, dtype, sizes) for name, sizes in encoder.shapes(size).items())
 
 
-def resolutions(settings: Dataset) -> tuple[int, ...]:
-    """Return the sides of the squares that pictures are learned at, or their pixels' roots."""
-    return tuple(dict.fromkeys((settings.resolution, *settings.sizes.extra)))
-
-
 class _Planner:
     """Gathers what pictures need, row by row."""
 
@@ -177,7 +170,7 @@ class _Planner:
         self._layouts = cache(lambda size: layout_of(self._encoder, size, job))
         # rows that are made alike share one account of how
         self._looks = cache(
-            lambda recipe, kind: {**self._shared, **picture.parts(recipe), "file": kind}
+            lambda recipe, kind: {**self._shared, **showings.parts(recipe), "file": kind}
         )
         self.rows: list[PlannedRow] = []
         self.unreadable: dict[str, str] = {}
@@ -188,7 +181,7 @@ class _Planner:
         """Plan a row; one whose file cannot be read is noted as unreadable."""
         try:
             content = picture.read(row.icon.path, row.icon.kind)
-            sizes = _sizes(content, row, self._settings)
+            sizes = showings.sizes(content, row, self._settings)
             mask = masks.digest(row, self._settings)
         except DocumentError as error:
             self.unreadable[row.icon.relative] = str(error)
@@ -196,7 +189,7 @@ class _Planner:
         digest = sha256_bytes(content)
         views = tuple(
             tuple(self._view(row, digest, recipe, mask) for recipe in version)
-            for version in _recipes(row, words, sizes, self._settings)
+            for version in showings.recipes(row, words, sizes, self._settings)
         )
         self.rows.append(PlannedRow(row, tuple(words), views))
 
@@ -214,58 +207,3 @@ class _Planner:
         of_mask, planned = masks.planned(task, row, self._settings, mask, grid)
         self.masks.setdefault(of_mask, Source(*planned))
         return View(size, (made, of_mask))
-
-
-def _sizes(content: bytes, row: Row, settings: Dataset) -> tuple[Size, ...]:
-    """Return the sizes a picture is learned at, each once.
-
-    Raises:
-        DocumentError: it is no picture, or too small for any.
-    """
-    if row.icon.kind == "svg":
-        return tuple(Size(side, side) for side in resolutions(settings))
-    seen = quality.glance(content)
-    if seen.problem:
-        raise DocumentError(seen.problem)
-    own = Size(seen.width, seen.height)
-    found = [bucketing.fitting(own, side, settings.sizes) for side in resolutions(settings)]
-    sizes = tuple(dict.fromkeys(size for size in found if size is not None))
-    if not sizes:
-        raise DocumentError(
-            f"{own.width} x {own.height} pixels are too few; dataset.sizes.upscale = true "
-            "would enlarge it"
-        )
-    return sizes
-
-
-def _recipes(
-    row: Row, words: Iterable[str], sizes: Sequence[Size], settings: Dataset
-) -> tuple[tuple[Recipe, ...], ...]:
-    """Return how a row's pictures are made, `[version][size]`."""
-    made = augment.versions(row, settings, words)
-    crops: list[tuple[float, float] | None] = [(0.5, 0.5)]
-    if row.icon.kind == "image" and settings.sizes.crop == "none":
-        crops = [None]
-    elif row.icon.kind == "image" and settings.sizes.crop == "random" and row.role != "validation":
-        crops = [_crop(row, number, settings) for number in range(row.repeats)]
-    count = max(len(made), len(crops))
-    return tuple(
-        tuple(
-            replace(
-                picture.recipe(settings, made[number % len(made)]),
-                width=size.width,
-                height=size.height,
-                crop=crops[number % len(crops)],
-            )
-            for size in sizes
-        )
-        for number in range(count)
-    )
-
-
-def _crop(row: Row, number: int, settings: Dataset) -> tuple[float, float]:
-    """Return where the `number`-th showing of a picture is cut, from seed, bucket and id."""
-    text = json.dumps([settings.seed, "crop", row.bucket, row.icon.relative, number])
-    digest = hashlib.sha256(text.encode()).digest()
-    x, y = (int.from_bytes(digest[i : i + 2], "little") / 65535 for i in (0, 2))
-    return (round(x, 4), round(y, 4))

@@ -26,8 +26,8 @@ from bioicons_kit.data.order import derived
 from bioicons_kit.errors import LibraryError
 from bioicons_kit.families.base import Encoder
 from bioicons_kit.files import atomic_file, require_room, sha256_bytes, write_text
-from bioicons_kit.icons import images
-from bioicons_kit.icons.sidecar import LISTING
+from bioicons_kit.icons.pictures import images
+from bioicons_kit.icons.scan.sidecar import LISTING
 
 # What a model draws has no author's license; its own terms say what may be done with it.
 LICENSE = "LicenseRef-generated"

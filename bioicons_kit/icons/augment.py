@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps
 
 from bioicons_kit.icons.row import Row
-from bioicons_kit.icons.wording import clean_name
+from bioicons_kit.icons.words.wording import clean_name
 from bioicons_kit.preset import RANDOM, Dataset
 
 # Raise it when a change of the code changes pixels, and caches are rebuilt.

@@ -19,12 +19,12 @@ import re
 from pathlib import Path
 
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import names, reading
-from bioicons_kit.icons.curated import LONGEST, Curated
 from bioicons_kit.icons.library import Icon
-from bioicons_kit.icons.noun import article
 from bioicons_kit.icons.row import Row
-from bioicons_kit.icons.wording import clean_name
+from bioicons_kit.icons.scan import names, reading
+from bioicons_kit.icons.words.curated import LONGEST, Curated
+from bioicons_kit.icons.words.noun import article
+from bioicons_kit.icons.words.wording import clean_name
 from bioicons_kit.preset import Dataset
 
 __all__ = ["article", "caption", "captions", "clean_name", "own_words"]

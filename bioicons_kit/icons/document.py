@@ -22,7 +22,7 @@ from typing import Any
 from lxml import etree
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import embedded
+from bioicons_kit.icons.draw import embedded
 from bioicons_kit.svg import bounds, cost, modern, references, styles, tree, viewport
 from bioicons_kit.svg.tree import SVG, XLINK
 

@@ -26,10 +26,11 @@ from typing import Literal
 
 from bioicons_kit.errors import LibraryError
 from bioicons_kit.files import sha256_file
-from bioicons_kit.icons import authors, licenses, names, sidecar, walk
-from bioicons_kit.icons.authors import Authors
-from bioicons_kit.icons.sidecar import Facts, Sidecar
-from bioicons_kit.icons.walk import File
+from bioicons_kit.icons import licenses
+from bioicons_kit.icons.scan import authors, names, sidecar, walk
+from bioicons_kit.icons.scan.authors import Authors
+from bioicons_kit.icons.scan.sidecar import Facts, Sidecar
+from bioicons_kit.icons.scan.walk import File
 
 SHIPPED = Path(__file__).parent / "shipped"
 LAYOUT = "license/category/author/name.svg"

@@ -21,8 +21,9 @@ from PIL import Image
 
 from bioicons_kit import console
 from bioicons_kit.errors import DocumentError, KitError
-from bioicons_kit.icons import document, fonts, quirks
-from bioicons_kit.icons.fonts import Readable
+from bioicons_kit.icons import document
+from bioicons_kit.icons.draw import fonts, quirks
+from bioicons_kit.icons.draw.fonts import Readable
 
 # The recipe of sanitizer, choice of engine and engines' options: raise it when a change of
 # any of them changes pixels, and caches are rebuilt.
@@ -206,7 +207,6 @@ def _warn_once() -> None:
     )
 
 
-@functools.cache  # once a picture, it would be most of planning's time
 def _engine(name: str) -> Renderer:
     """Return an engine with its installed version."""
     return Renderer(name, importlib.metadata.version(_DISTRIBUTIONS[name]))

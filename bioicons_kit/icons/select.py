@@ -18,8 +18,8 @@ from pathlib import Path
 from bioicons_kit import console
 from bioicons_kit.errors import LibraryError
 from bioicons_kit.files import sha256_bytes
-from bioicons_kit.icons import filters, holdout, policy, quotas
-from bioicons_kit.icons.filters import matcher
+from bioicons_kit.icons.choose import filters, holdout, policy, quotas
+from bioicons_kit.icons.choose.filters import matcher
 from bioicons_kit.icons.library import Icon, Library
 from bioicons_kit.icons.row import Role, Row
 from bioicons_kit.preset import Bucket, Dataset

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from bioicons_kit.files import sha256_bytes
-from bioicons_kit.icons import hub, images, library, select
+from bioicons_kit.icons import library, select
 from bioicons_kit.icons.library import Library
+from bioicons_kit.icons.pictures import hub, images
 from bioicons_kit.preset import Dataset
 from bioicons_kit.preset.dataset import Source
 

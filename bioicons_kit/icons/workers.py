@@ -25,9 +25,9 @@ from typing import IO, Any, NamedTuple, Self
 from PIL import Image
 
 from bioicons_kit.errors import DocumentError, KitError
-from bioicons_kit.icons import worker
+from bioicons_kit.icons.draw import worker
+from bioicons_kit.icons.draw.worker import Task
 from bioicons_kit.icons.picture import Picture
-from bioicons_kit.icons.worker import Task
 
 __all__ = ["Outcome", "Painters", "Task"]
 

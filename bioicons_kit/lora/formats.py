@@ -1,7 +1,8 @@
 """LoRA files in every layout people have <-> layers by diffusers' module names.
 
     diffusers   PREFIX.MODULE.lora_A.weight (down), .lora_B.weight (up); alpha, if anywhere,
-                in the header (`lora_adapter_metadata`), or in `.alpha` tensors
+                in the header (`lora_adapter_metadata`), in `.alpha` tensors, or in the
+                `adapter_config.json` beside the file
     kohya       lora_unet_MODULE_WITH_UNDERSCORES.lora_down.weight, .lora_up.weight, .alpha
     bfl         double_blocks.0.img_attn.qkv.lora_A.weight, with or without diffusion_model.
     xlabs       double_blocks.0.processor.qkv_lora1.down.weight

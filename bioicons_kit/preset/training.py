@@ -195,7 +195,7 @@ class Memory(Table):
         "least 3, for two of them are on the GPU at any time.",
     )
     attention: Annotated[str, AfterValidator(_backend)] = Field(
-        "native", description='diffusers\' name of what computes attention; "native" is torch\'s.'
+        "native", description="diffusers' name of what computes attention; \"native\" is torch's."
     )
     compile: bool = Field(
         False, description="Compile the repeated blocks: slow to start, faster to go on."

@@ -18,22 +18,9 @@ import numpy as np
 from lxml import etree
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.svg import (
-    attributes,
-    cleanup,
-    computed,
-    contexts,
-    cost,
-    credit,
-    path,
-    shapes,
-    simplify,
-    structure,
-    tree,
-    viewport,
-    write,
-)
-from bioicons_kit.svg.contexts import Context
+from bioicons_kit.svg import computed, cost, credit, path, shapes, simplify, tree, viewport, write
+from bioicons_kit.svg.cleaning import attributes, cleanup, contexts, structure
+from bioicons_kit.svg.cleaning.contexts import Context
 from bioicons_kit.svg.credit import Credit
 from bioicons_kit.svg.path import Path
 from bioicons_kit.svg.simplify import Left, Task

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bioicons_kit.svg import fit, grid, outline, path, replace, runs, stroke, write
+from bioicons_kit.svg import path, write
+from bioicons_kit.svg.curves import fit, grid, outline, replace, runs, stroke
+from bioicons_kit.svg.curves.grid import Piece, Table
+from bioicons_kit.svg.curves.replace import Replaced
+from bioicons_kit.svg.curves.runs import Runs
+from bioicons_kit.svg.curves.stroke import Stroke
 from bioicons_kit.svg.geometry import Bools, Floats
-from bioicons_kit.svg.grid import Piece, Table
 from bioicons_kit.svg.path import Path
-from bioicons_kit.svg.replace import Replaced
-from bioicons_kit.svg.runs import Runs
-from bioicons_kit.svg.stroke import Stroke
 
 # Of the tolerance, what the samples of a fit may be off: the proof finds a little more.
 _SHARE = 0.95

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from accelerate.utils import gather_object
 
 from bioicons_kit import console
 from bioicons_kit.errors import PresetError, TrainingError
@@ -178,6 +179,8 @@ def fitted(preset: Preset, device: torch.device, processes: int) -> tuple[Preset
     there_is = room(preset, device)
     if there_is is None:
         return preset, None
+    # all processes have to choose alike
+    there_is = fit.Room(*map(min, zip(*gather_object([tuple(there_is)]), strict=True)))
     planner = Planner(preset, processes)
     fitter = Fitter(planner, preset, there_is)
     memory = _chosen(fitter)

@@ -15,7 +15,7 @@ from PIL.Image import new as new_image
 
 from bioicons_kit import families, sample
 from bioicons_kit.data import encode
-from bioicons_kit.data.plan import resolutions
+from bioicons_kit.data.showings import resolutions
 from bioicons_kit.families.base import DTYPES, Blueprint, Stage
 from bioicons_kit.lora import adapter
 from bioicons_kit.memory import checkpointing, measure, modulation, plan

@@ -20,7 +20,8 @@ from torch import nn
 from bioicons_kit import __version__, console, files, preset_file, sample
 from bioicons_kit.data import encode, job, selection
 from bioicons_kit.data.job import Job
-from bioicons_kit.icons import attribution, manifest, raster
+from bioicons_kit.icons import manifest, raster
+from bioicons_kit.icons.credits import attribution
 from bioicons_kit.lora import adapter, formats, metadata
 from bioicons_kit.memory import modulation
 from bioicons_kit.memory.quantize import Coverage

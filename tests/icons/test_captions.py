@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import captions, noun
-from bioicons_kit.icons.curated import Curated, Entry
+from bioicons_kit.icons import captions
 from bioicons_kit.icons.library import Icon
 from bioicons_kit.icons.row import Row
+from bioicons_kit.icons.words import noun
+from bioicons_kit.icons.words.curated import Curated, Entry
 from bioicons_kit.preset import Bucket, Dataset
 
 

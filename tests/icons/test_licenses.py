@@ -3,7 +3,8 @@ import re
 import pytest
 
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import license_texts, licenses
+from bioicons_kit.icons import licenses
+from bioicons_kit.icons.credits import license_texts
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from bioicons_kit.errors import DocumentError, KitError
-from bioicons_kit.icons import document, fonts, raster
+from bioicons_kit.icons import document, raster
+from bioicons_kit.icons.draw import fonts
 
 HALF = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">'

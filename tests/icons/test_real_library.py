@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import attribution, captions, document, library, manifest, picture, select
+from bioicons_kit.icons import captions, document, library, manifest, picture, select
+from bioicons_kit.icons.credits import attribution
 from bioicons_kit.icons.picture import Recipe
 from bioicons_kit.preset import Bucket, Dataset
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import attribution, holdout, library, manifest, select
+from bioicons_kit.icons import library, manifest, select
+from bioicons_kit.icons.choose import holdout
+from bioicons_kit.icons.credits import attribution
 from bioicons_kit.preset import Bucket, Dataset, Policy
 
 ROOT = os.environ.get("BIOICONS_ROOT", "")

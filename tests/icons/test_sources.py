@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import captions, images, manifest, picture, select, sources
+from bioicons_kit.icons import captions, manifest, picture, select, sources
 from bioicons_kit.icons.augment import Version
+from bioicons_kit.icons.pictures import images
 from bioicons_kit.preset import Bucket, Dataset, Hub, Policy, Quality
 from bioicons_kit.preset_file import load
 

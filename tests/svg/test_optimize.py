@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import cleaner
+from bioicons_kit.icons.clean import cleaner
 from bioicons_kit.svg import likeness, optimize, tree
 from bioicons_kit.svg.credit import Credit
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioicons_kit.svg import geometry, path, simplify
+from bioicons_kit.svg.curves.stroke import Stroke
 from bioicons_kit.svg.path import CLOSE, LINE
 from bioicons_kit.svg.simplify import Left, Simplified, Task
-from bioicons_kit.svg.stroke import Stroke
 
 
 def points(data: str, count: int = 41) -> list[np.ndarray]:
@@ -232,8 +232,8 @@ def test_no_miter_grows_where_there_was_none(join):
     outcome = simplified(spike(0.6), 0.05, stroke)
     if isinstance(outcome, Left):
         return
-    from bioicons_kit.svg import fit
-    from bioicons_kit.svg import stroke as strokes
+    from bioicons_kit.svg.curves import fit
+    from bioicons_kit.svg.curves import stroke as strokes
 
     leave, arrive = fit.tangents(outcome.path.points.copy())
     out = strokes.excursions(arrive[:-1], leave[1:], stroke)

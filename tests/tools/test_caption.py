@@ -193,7 +193,7 @@ def test_what_the_tool_needs_is_said(command, main, preset, monkeypatch):
 
 
 def test_ctrl_c_keeps_what_is_done(command, main, preset, service, monkeypatch):
-    from bioicons_kit.icons.captioner_http import HttpCaptioner
+    from bioicons_kit.icons.words.captioner_http import HttpCaptioner
 
     describe = HttpCaptioner.describe
 

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import clean_batch, crew
+from bioicons_kit.icons.clean import batch as clean_batch
+from bioicons_kit.icons.clean import crew
 from bioicons_kit.svg.credit import Credit
 
 PATH = "M10 50" + "l1.0001 .5001" * 60 + "v30z"

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from bioicons_kit import console
 from bioicons_kit.errors import LibraryError
-from bioicons_kit.icons import augment, captions, curated, select, sources
+from bioicons_kit.icons import augment, captions, select, sources
 from bioicons_kit.icons.folder import contents, draw, finish, journal, plan, texts
 from bioicons_kit.icons.folder.contents import Contents
 from bioicons_kit.icons.folder.plan import Skip, Wanted
 from bioicons_kit.icons.row import Row
+from bioicons_kit.icons.words import curated
 from bioicons_kit.preset import Dataset, Preset
 
 # What the workers say of a picture that met a limit, of time or of memory. On a machine that

@@ -7,7 +7,8 @@ wants it.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
-from bioicons_kit.icons import attribution, license_texts, licenses, manifest
+from bioicons_kit.icons import licenses, manifest
+from bioicons_kit.icons.credits import attribution, license_texts
 from bioicons_kit.icons.folder.contents import Contents
 from bioicons_kit.icons.folder.plan import Skip
 from bioicons_kit.icons.manifest import Record

@@ -13,7 +13,7 @@ import contourpy
 import numpy as np
 from numpy.typing import NDArray
 
-from bioicons_kit.svg import fit
+from bioicons_kit.svg.curves import fit
 from bioicons_kit.svg.geometry import Bools, Floats, Ints
 
 _STEP = 2.0  # pixels between samples

@@ -249,7 +249,7 @@ def test_two_buckets_may_share_an_icon(preset: Load, fresh: Path):
 
 
 def test_a_prepared_folder_is_a_source_of_images(preset: Load, out: Path):
-    from bioicons_kit.icons import images
+    from bioicons_kit.icons.pictures import images
     from bioicons_kit.preset import Quality
 
     scanned = images.scan(out / "prior", Quality(min_side=64, min_deviation=0))

@@ -1,0 +1,1 @@
+"""What licenses ask to be written down."""

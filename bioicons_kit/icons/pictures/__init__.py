@@ -1,0 +1,1 @@
+"""Sources besides icons: folders of images, and datasets of the Hugging Face hub."""

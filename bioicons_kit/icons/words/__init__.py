@@ -1,0 +1,1 @@
+"""Captions: names made readable, captions files, and models that write captions."""

@@ -1,0 +1,1 @@
+"""Fewer nodes within a proven distance: fitting, choosing, proving. No documents here."""
