@@ -86,7 +86,7 @@ def test_background_is_normalized(given: str, kept: str):
         ("memory", "fit", 16, "must be 'auto' or a card's memory"),
         ("memory", "offload_blocks", 2, "cannot apply: two blocks are on the GPU"),
         ("memory", "attention", "Flash 3", "must be diffusers' name of an attention backend"),
-        ("memory", "quantization", "int4", "must be 'none', 'qfloat8' or 'qint8'"),
+        ("memory", "quantization", "int4", "must be 'none', 'qfloat8', 'qint8', 'qint4' or 'nf4'"),
         ("dataset", "resolution", 100, "must be a multiple of 16"),
         ("dataset", "resolution", 48, "must be at least 64"),
         ("dataset", "margin", 0.5, "must be at most 0.4"),

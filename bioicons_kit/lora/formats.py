@@ -81,7 +81,7 @@ def read(path: Path, ignore_unmatched: bool = False) -> Lora:
     if unknown and not ignore_unmatched:
         raise LoraError(
             f"{path}: {len(unknown)} key(s) belong to no module known of FLUX.1 or SD1: "
-            f"{listed(unknown)}; --ignore-unmatched goes on without them"
+            f"{listed(unknown)}; --ignore-unmatched (as of tools/convert_lora.py) goes on without"
         )
     settings = pairs.stated_alphas(source)
     layers: dict[str, Layer] = {}

@@ -187,6 +187,10 @@ class Dataset(Table):
         description="What draws the icons; auto is cairosvg, and resvg for files that cairosvg is "
         "known to draw wrong, or where cairo is missing.",
     )
+    simplify: bool = Field(
+        False,
+        description="Simplify the icons before they are drawn, as tools/simplify_svg.py does.",
+    )
     seed: Seed = Field(0, description="Seed of limits, quotas, held-out rows and augmentation.")
     size: int | None = Field(
         None,
@@ -233,7 +237,7 @@ class Dataset(Table):
                 "quality is for images, and every bucket takes icons: remove it", "quality"
             )
         if "icons" not in kinds:
-            for key in ("margin", "renderer"):
+            for key in ("margin", "renderer", "simplify"):
                 if getattr(self, key) != Dataset.model_fields[key].default:
                     raise refuse(f"{key} is for icons, and no bucket takes any: remove it", key)
         if self.root == SHIPPED and self.source != "icons":

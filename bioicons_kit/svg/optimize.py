@@ -26,6 +26,8 @@ from bioicons_kit.svg.path import Path
 from bioicons_kit.svg.simplify import Left, Task
 from bioicons_kit.svg.tree import SVG, XLINK, local
 
+# Raise it when what comes out changes: drawings made of it are kept under a key.
+VERSION = "1"
 # Of the longest side of the view box: a quarter of a pixel where that has 1024.
 TOLERANCE = 0.00025
 # What a browser shows of a drawing without a size: 300 x 150 px.

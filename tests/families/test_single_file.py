@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bioicons_kit import names_flux, preset_file
 from bioicons_kit.errors import DamagedFileError, ModelError
-from bioicons_kit.families import load
+from bioicons_kit.families import hub, load
 from bioicons_kit.families.flux import Flux
 from bioicons_kit.families.flux_single_file import SingleFile, _cut
 from bioicons_kit.preset import Memory, Model
@@ -429,6 +429,29 @@ class TestPreset:
         assert chosen.is_file
         with pytest.raises(ValidationError, match="revision cannot apply"):
             Model(path="/x/a.safetensors", components="/x/folder", revision="v1")
+
+    def test_only_the_components_are_fetched(
+        self, model: dict[str, Tensor], tmp_path: Path, starter_folder: Path
+    ):
+        asked: list[tuple[str, str | None, tuple[str, ...], str]] = []
+
+        def fetch(name: str, revision: str | None, patterns: tuple[str, ...], setting: str) -> Path:
+            asked.append((name, revision, patterns, setting))
+            return starter_folder
+
+        path = save(tmp_path, original(model))
+        chosen = Model(path=str(path), components="owner/name", revision="v1")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hub, "fetch", fetch)
+            Flux(chosen, tmp_path)
+        ((name, revision, patterns, setting),) = asked
+        assert (name, revision, setting) == ("owner/name", "v1", "model.components")
+        assert {"model_index.json", "vae/*", "text_encoder_2/*", "tokenizer/*"} <= set(patterns)
+        assert not any(pattern.startswith(("transformer", "*")) for pattern in patterns)
+
+    def test_what_is_kept_needs_what_is_quantized(self):
+        with pytest.raises(ValidationError, match="keep cannot apply"):
+            Memory(quantization="none", keep=("x_embedder",))
 
     def test_paths_start_at_the_preset(self, small_preset: Path):
         lines = 'path = "models/flux.safetensors"\ncomponents = "FLUX.1-dev"'

@@ -1,5 +1,6 @@
 import dataclasses
 import io
+import math
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bioicons_kit.errors import DocumentError
-from bioicons_kit.icons import picture
+from bioicons_kit.icons import picture, raster
 from bioicons_kit.icons.augment import Version
 from bioicons_kit.icons.picture import Recipe
 from bioicons_kit.preset import Bucket, Dataset
@@ -168,3 +169,25 @@ def test_parts_change_with_everything_in_a_recipe():
     }
     for name, value in changes.items():
         assert picture.parts(dataclasses.replace(RECIPE, **{name: value})) != base, name
+
+
+def test_a_drawing_may_be_simplified_first_and_looks_the_same(monkeypatch):
+    waves = "".join(f"L{x} {50 + 40 * math.sin(x / 9):.2f}" for x in range(1, 100))
+    path = f'<path d="M0 50{waves}V99H0z"/>'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 99 99">{path}</svg>'
+    seen = []
+    draw = raster.draw
+    monkeypatch.setattr(
+        raster, "draw", lambda svg, *rest: (seen.append(len(svg)), draw(svg, *rest))[1]
+    )
+    preset = Dataset(root="shipped", caption="{name}", resolution=256, buckets=[Bucket()])
+    recipes = [
+        picture.recipe(preset.model_copy(update={"simplify": each}), Version())
+        for each in (False, True)
+    ]
+    plain, lean = (picture.make(svg.encode(), "svg", each).image for each in recipes)
+    assert seen[1] < 0.7 * seen[0]
+    assert np.abs(np.asarray(plain, float) - np.asarray(lean, float)).max() < 64
+    assert picture.parts(recipes[0]) != picture.parts(
+        recipes[1]
+    )  # no cache takes one for the other
