@@ -119,7 +119,7 @@ def test_a_file_that_is_no_lora(
         in command(main, tmp_path / "x.safetensors", *preset).error
     )
     (weights,) = (starter_folder / "vae").glob("*.safetensors")
-    assert "not a LoRA in diffusers' layout" in command(main, weights, *preset).error
+    assert "not a LoRA: its first key is" in command(main, weights, *preset).error
 
 
 def test_nothing_to_draw(command: Any, main: Any, finished_run: Path) -> None:

@@ -203,9 +203,9 @@ def test_a_flux_without_guidance(fail: Fail, model: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "change", "said"),
     [
-        ("transformer", {"num_layers": "four"}, "not a FLUX's config"),
-        ("transformer", {"axes_dims_rope": [8, 8, 8]}, "must add up to attention_head_dim 32"),
-        ("vae", {"shift_factor": None}, "not a FLUX VAE"),
+        ("transformer", {"num_layers": "four"}, "num_layers is 'four'; a FLUX's is a whole number"),
+        ("transformer", {"axes_dims_rope": [8, 8, 8]}, "three even numbers that add up to 32"),
+        ("vae", {"shift_factor": None}, "shift_factor is missing; a FLUX's is a number"),
     ],
 )
 def test_a_config_that_is_wrong(
