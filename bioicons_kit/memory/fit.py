@@ -5,6 +5,7 @@ for all comparisons: computing, decoding stored weights, and the copies that com
 not hide. The seconds are for comparing; cards differ.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -130,14 +131,19 @@ def _layouts(
             for offload in _free(
                 fixed.offload, (0, *range(_OFFLOAD_STEP, count + 1, _OFFLOAD_STEP))
             ):
-                kepts = _free(fixed.kept, range(count - offload, -1, -1))
-                for kept in kepts:
-                    if kept + offload > count or (kept == count and on_the_host):
-                        continue
-                    layout = Layout(kept, on_the_host, ahead, spread(offload, count - kept))
-                    if device(layout) <= room or kept == kepts[-1]:
-                        yield layout
-                        break
+
+                def layout(
+                    kept: int, on: bool = on_the_host, off: int = offload, early: bool = ahead
+                ) -> Layout:
+                    return Layout(kept, on, early, spread(off, count - kept))
+
+                kept = fixed.kept
+                if kept is None:  # each block kept takes more: the most that fit, by halving
+                    able = range(count - offload + 1)
+                    over = bisect_right(able, room, key=lambda kept: device(layout(kept)))
+                    kept = max(0, over - 1)
+                if kept + offload <= count and not (kept == count and on_the_host):
+                    yield layout(kept)
 
 
 def _free(settled: Choice | None, choices: Iterable[Choice]) -> tuple[Choice, ...]:

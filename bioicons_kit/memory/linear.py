@@ -14,7 +14,7 @@ output: `Y = (X Q^T) * scale + b`, `dX = (dY * scale) Q`. Casting Q to bf16 or f
 exact. In the 4-bit levels the weight is decoded for the length of one product.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -31,12 +31,7 @@ class _QuantizedProduct(torch.autograd.Function):
     def forward(ctx: Any, inputs: Tensor, bias: Tensor | None, level: str, *kept: Tensor) -> Tensor:
         ctx.level = level
         ctx.save_for_backward(*kept)
-        values, scale = LEVELS[level].decode(kept, inputs.dtype)
-        bias = None if bias is None else bias.to(inputs.dtype)
-        if scale is None:
-            return functional.linear(inputs, values, bias)
-        product = functional.linear(inputs, values)
-        return product * scale if bias is None else torch.addcmul(bias, product, scale)
+        return _product(inputs, bias, level, kept)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -45,6 +40,16 @@ class _QuantizedProduct(torch.autograd.Function):
         values, scale = LEVELS[ctx.level].decode(kept, grad.dtype)
         scaled = grad if scale is None else grad * scale
         return scaled @ values, None, None, *(None for _ in kept)
+
+
+def _product(inputs: Tensor, bias: Tensor | None, level: str, kept: Sequence[Tensor]) -> Tensor:
+    """Return `X W^T + b`."""
+    values, scale = LEVELS[level].decode(kept, inputs.dtype)
+    bias = None if bias is None else bias.to(inputs.dtype)
+    if scale is None:
+        return functional.linear(inputs, values, bias)
+    product = functional.linear(inputs, values)
+    return product * scale if bias is None else torch.addcmul(bias, product, scale)
 
 
 class QuantizedLinear(nn.Linear):
@@ -129,6 +134,9 @@ class QuantizedLinear(nn.Linear):
         # the meta device knows no autocast, and is asked when a run is planned
         if kind != "meta" and torch.is_autocast_enabled(kind):
             input = input.to(torch.get_autocast_dtype(kind))  # noqa: A001
+        if not (torch.is_grad_enabled() and input.requires_grad):
+            # torch.compile cannot trace a function of its own where nothing asks for a gradient
+            return _product(input, self.bias, self.level, self.kept)
         product: Tensor = _QuantizedProduct.apply(  # type: ignore[no-untyped-call]
             input, self.bias, self.level, *self.kept
         )

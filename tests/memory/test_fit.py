@@ -31,13 +31,14 @@ STEP = StepCost(
     batch=5 * 2**20,
 )
 PLENTY = 10**15
+FREE = Fixed()
 
 
 def device(layout: Layout) -> int:
     return sum(plan.training(STEP, layout, 2**27, 2**28, micro_steps=1).values())
 
 
-def best(gib: float, fixed: Fixed = Fixed(), host: float = PLENTY) -> Layout | None:
+def best(gib: float, fixed: Fixed = FREE, host: float = PLENTY) -> Layout | None:
     found = fit.best(STEP, fixed, device, Room(int(gib * GIB), int(host)), 64)
     return None if found is None else found.layout
 
