@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging
 from torch import Tensor, nn
 
 from bioicons_kit.families import flux, flux_blueprint, flux_memory, starter
@@ -132,6 +133,7 @@ class RandomWeights:
 def main() -> None:
     """Run every case and print the table."""
     options = _options()
+    logging.set_verbosity_error()
     if options.case:
         print(json.dumps(asdict(run(Case(**json.loads(options.case))))))
         return

@@ -89,11 +89,11 @@ def arrange(denoiser: Any, memory: Memory, device: torch.device) -> None:
 def set_attention(denoiser: Any, name: str) -> None:
     """Have attention computed by one of diffusers' backends; "native" is torch's own.
 
+    diffusers keeps one choice for the whole process, so "native" has to be said, too.
+
     Raises:
         PresetError: there is none of that name, it is not installed, or it cannot be trained.
     """
-    if name == "native":
-        return
     if name.startswith(_NO_BACKWARD):
         raise PresetError(
             f"memory.attention = '{name}': has no backward pass, so nothing can be trained with it"

@@ -5,6 +5,7 @@ choice is the fastest that fits (`memory.fit`), of storage formats the most exac
 where nothing else fits, for it costs quality.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -232,7 +233,7 @@ def refusal(fitter: Fitter) -> TrainingError:
     )
     made = fitter.choose(_KEYS)
     if made is not None:
-        return TrainingError(f"{start}; it would fit with {_as_keys(made.memory)}")
+        return TrainingError(f"{start}; it would fit with {_as_keys(made.memory, preset.memory)}")
     for change, smaller in _smaller(preset):
         if Fitter(Planner(smaller), smaller, room).choose(_KEYS) is not None:
             return TrainingError(f"{start}; it would fit with {change}, and memory.fit set")
@@ -298,13 +299,8 @@ def _smaller(preset: Preset) -> Iterator[tuple[str, Preset]]:
             yield f"dataset.resolution = {side}{also}", smaller
 
 
-def _as_keys(memory: Memory) -> str:
-    """Return the settings that differ from a new preset's, as a preset has them."""
-    values, usual = memory.model_dump(), Memory().model_dump()
-    changed = [
-        f"memory.{key} = "
-        + (f'"{values[key]}"' if isinstance(values[key], str) else str(values[key]))
-        for key in sorted(_KEYS)
-        if values[key] != usual[key]
-    ]
-    return ", ".join(changed) or "the settings of an empty [memory]"
+def _as_keys(memory: Memory, given: Memory) -> str:
+    """Return the settings that differ from the given ones, as a preset has them."""
+    values, before = memory.model_dump(), given.model_dump()
+    changed = (key for key in sorted(_KEYS) if values[key] != before[key])
+    return ", ".join(f"memory.{key} = {json.dumps(values[key])}" for key in changed)

@@ -34,7 +34,7 @@ def test_it_tells_each_phase_and_draws_it(tool: ModuleType, command, tmp_path: P
 
 def test_what_does_not_fit_is_marked(tool: ModuleType, command):
     done = command(
-        tool.main, PRESET, "--vram=12GB", "--ram=4GB", "--set=memory.modulation=resident"
+        tool.main, PRESET, "--vram=12GB", "--ram=3GB", "--set=memory.modulation=resident"
     )
     assert done.status == 0
     assert "does not fit" in done.out

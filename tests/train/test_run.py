@@ -374,3 +374,52 @@ def test_an_adapter_on_the_embedder_trains(
     assert done.status == 0, done.err
     layers, _ = read_diffusers(tmp_path / "runs/small/lora.safetensors", "transformer")
     assert list(layers) == ["x_embedder"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("memory.modulation=ahead",),
+        ("memory.modulation=ahead", "train.accumulation=2"),
+        ("memory.offload_blocks=6", "memory.checkpointing=3", "memory.checkpoint_inputs=host"),
+    ],
+    ids=str,
+)
+def test_where_weights_and_activations_are_changes_no_loss(
+    train: Train, overrides: tuple[str, ...]
+) -> None:
+    plain = [each for each in overrides if not each.startswith("memory.")]
+    moved, resident = train("moved", *overrides), train("resident", *plain)
+    assert losses(moved) == losses(resident)
+    assert moved.lora.read_bytes() == resident.lora.read_bytes()
+
+
+def test_modulation_ahead_refuses_an_adapter_on_it(command: Any, small_preset: Path) -> None:
+    done = command(
+        main, small_preset, "--set=memory.modulation=ahead", '--set=lora.targets=["all"]'
+    )
+    assert "cannot apply: lora.targets train" in done.error
+
+
+@pytest.mark.slow
+def test_two_processes_compute_modulation_ahead_each_for_itself(
+    small_preset: Path, tmp_path: Path
+) -> None:
+    found = []
+    for where in ("resident", "ahead"):
+        root = tmp_path / "runs" / where
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+                *("--nproc_per_node=2", "-m", "bioicons_kit.train", str(small_preset)),
+                *("--out", str(root), "--set=sample.prompts=[]"),
+                f"--set=memory.modulation={where}",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(RunFolder(root))
+    assert losses(found[0]) == losses(found[1])
+    assert found[0].lora.read_bytes() == found[1].lora.read_bytes()

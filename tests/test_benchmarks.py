@@ -1,0 +1,32 @@
+"""Benchmarks that can be run small are run small, so that they run at all."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def test_full_size_flux_runs_small_and_holds_what_was_planned():
+    done = subprocess.run(
+        [
+            *(sys.executable, REPOSITORY / "benchmarks" / "flux_full_size.py", "--size=small"),
+            *("--steps=2", "--ways", "plain diffusers", "qfloat8 + ahead", "12 GB recipe"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in done.stdout.splitlines()
+        if line.startswith("| ")
+    ]
+    assert [row[0] for row in rows] == ["way", "plain diffusers", "qfloat8 + ahead", "12 GB recipe"]
+    for row in rows[1:]:
+        difference = int(row[4].split("(")[1].rstrip("%)"))
+        assert abs(difference) <= 10, row
+        assert float(row[7]) > 0
+    peaks = [float(row[3]) for row in rows[1:]]
+    assert peaks == sorted(peaks, reverse=True)
