@@ -112,8 +112,13 @@ def test_share_alike_stops_with_the_reason_unless_allowed(
 
 
 def test_share_alike_that_is_allowed_is_listed(
-    command: Any, tool: Any, small_preset: Path, mixed: Path
+    command: Any,
+    tool: Any,
+    small_preset: Path,
+    mixed: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)  # no terminal: nothing is cut
     text = small_preset.read_text("utf-8").replace('license = "CC0-1.0"', 'name = "newt"')
     small_preset.write_text(text.replace("limit = 5\n", ""))
     allow = '--set=dataset.licenses.allow=["cc-by-sa-4.0"]'
