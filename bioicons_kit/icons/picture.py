@@ -82,9 +82,7 @@ def recipe(dataset: Dataset, version: Version) -> Recipe:
     """
     raster.choose(dataset.renderer)
     side = dataset.resolution
-    return Recipe(
-        side, side, dataset.margin, dataset.renderer, version, simplify=dataset.simplify
-    )
+    return Recipe(side, side, dataset.margin, dataset.renderer, version, simplify=dataset.simplify)
 
 
 def read(path: Path, kind: Kind) -> bytes:
