@@ -17,18 +17,20 @@ context takes is left out: 11.0, 15.0 and 22.8 GiB for 12, 16 and 24 GB).
     12 GB recipe        presets/cc0_animals_12gb.toml's memory settings
 
 The floor is the step's operations (the plan's) at the rate of one large bf16 product, which is
-measured first; a step counts from the third on, with modulation's visits among them. "peak"
-is what torch reserved; the plan's workspace is an allowance. On a CPU, whose allocator tells
-nothing, the peak is of live tensors, and the plan's is without the workspace.
+measured first; s/step is the median from the third step on, plus a 64th of the time in which the
+modulation of 64 samples is computed ahead, where it is. "peak" is what torch reserved, "tensors"
+what was allocated of that; the plan's workspace is an allowance for the difference. On a CPU,
+whose allocator tells nothing, both are of live tensors, and the plan's is without the workspace.
+Load is the time to draw, store and arrange the weights.
 """
 
 import argparse
-import json
-import subprocess
-import sys
+import multiprocessing
+import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ from bioicons_kit.families import flux, flux_blueprint, flux_memory, starter
 from bioicons_kit.families.base import DTYPES, Batch
 from bioicons_kit.families.flux_blueprint import FluxBlueprint
 from bioicons_kit.lora import adapter
-from bioicons_kit.memory import measure, peak, plan
+from bioicons_kit.memory import measure, modulation, peak, plan
 from bioicons_kit.memory.load import load
 from bioicons_kit.memory.probe import probing
 from bioicons_kit.preset import Memory, Train
@@ -100,6 +102,7 @@ class Result:
     planned: int
     flops: int
     peak: int = 0
+    tensors: int = 0
     host: int = 0
     load: float = 0.0
     step: float = 0.0
@@ -133,18 +136,15 @@ class RandomWeights:
 def main() -> None:
     """Run every case and print the table."""
     options = _options()
-    logging.set_verbosity_error()
-    if options.case:
-        print(json.dumps(asdict(run(Case(**json.loads(options.case))))))
-        return
-    rate = product_rate(device())
-    print(f"{torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU'}, ", end="")
-    print(f"torch {torch.__version__}, one large product: {rate / 1e12:.2f} TFLOP/s\n")
-    print("| way | px | card | peak GiB | planned | host GiB | load s | s/step | of the floor |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    call = in_a_process if options.size == "full" else lambda act, *given: act(*given)
+    name, rate = call(machine)
+    print(f"{name}, torch {torch.__version__}, one large product: {rate / 1e12:.2f} TFLOP/s\n")
+    print(
+        "| way | px | card | peak GiB | planned | tensors GiB | host GiB | load s | s/step "
+        "| of the floor |\n|---|---|---|---|---|---|---|---|---|---|"
+    )
     for case in cases(options):
-        result = run(case) if case.size == "small" else in_a_process(case)
-        print(row(case, result, rate), flush=True)
+        print(row(case, call(run, case), rate), flush=True)
 
 
 def _options() -> argparse.Namespace:
@@ -156,9 +156,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--caps", type=int, nargs="+", help="GB of a card; 0 for none")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--compile", action="store_true", help="each way compiled, too")
-    parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.size == "full" and not torch.cuda.is_available():
+    if options.size == "full" and not in_a_process(torch.cuda.is_available):
         parser.error("the full size needs a GPU; --size small runs on a CPU")
     return options
 
@@ -176,6 +175,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 def run(case: Case) -> Result:
     """Train some steps of a case in this process."""
+    logging.set_verbosity_error()
     where = device()
     if case.cap:
         share = plan.usable(case.cap) / torch.cuda.get_device_properties(where).total_memory
@@ -185,16 +185,21 @@ def run(case: Case) -> Result:
         return replace(planned, **trained(case, where))
     except torch.OutOfMemoryError:
         return replace(planned, failed="out of memory")
+    except RuntimeError as error:
+        if case.size == "small":
+            raise
+        return replace(planned, failed=(str(error).strip().splitlines() or ["failed"])[-1][:80])
 
 
-def in_a_process(case: Case) -> Result:
-    """Run a case in a process of its own: the peaks and the cap are its own."""
-    command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Result(0, 0, failed=reason[:80])
-    return Result(**json.loads(done.stdout.splitlines()[-1]))
+def in_a_process(act: Callable[..., Any], *given: Any) -> Any:
+    """Return `act(*given)` from a process of its own: the peaks and the cap are its own.
+
+    It is forked from one that has the libraries imported, and has not touched the GPU.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "diffusers.models.transformers", "peft"])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(act, *given).result()
 
 
 def predicted(case: Case, workspace: bool) -> Result:
@@ -228,17 +233,34 @@ def trained(case: Case, where: torch.device) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats(where)
         times = steps(case, denoiser, parameters, where)
         held = peak.on_device(where) or 0
+        tensors = torch.cuda.max_memory_allocated(where)
     else:
         with probing() as probe:
             times = steps(case, denoiser, parameters, where)
-        held = probe.peak + resident(denoiser)
-    measured = times[2:] or times
+        held = tensors = probe.peak + resident(denoiser)
+    visits = ahead(denoiser, where) / modulation.SAMPLES_AHEAD
     return {
         "peak": held,
+        "tensors": tensors,
         "host": peak.resident() or 0,
         "load": seconds,
-        "step": sum(measured) / len(measured),
+        "step": statistics.median(times[2:] or times) + visits,
     }
+
+
+def ahead(denoiser: nn.Module, where: torch.device) -> float:
+    """Return the seconds in which the modulation of many samples is computed, or 0."""
+    if not modulation.is_ahead(denoiser):
+        return 0.0
+    linear = next(m.linear for m in denoiser.modules() if isinstance(m, modulation.AheadLinear))
+    dtype = next(p.dtype for p in denoiser.parameters() if not p.requires_grad)
+    vectors = torch.randn(
+        modulation.SAMPLES_AHEAD, 1, linear.in_features, device=where, dtype=dtype
+    )
+    started = time.monotonic()
+    modulation.answers(denoiser, list(vectors))
+    synchronize(where)
+    return time.monotonic() - started
 
 
 def resident(denoiser: nn.Module) -> int:
@@ -330,6 +352,13 @@ def batches(case: Case) -> Iterator[Batch]:
         number += 1
 
 
+def machine() -> tuple[str, float]:
+    """Return what computes here, and its rate."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU", product_rate(
+        device()
+    )
+
+
 def product_rate(where: torch.device) -> float:
     """Return the operations a second of a large product in the dtype that is trained in."""
     size, dtype = (8192, torch.bfloat16) if where.type == "cuda" else (1024, torch.float32)
@@ -349,11 +378,12 @@ def row(case: Case, result: Result, rate: float) -> str:
     start = f"| {way} | {case.side} | {f'{case.cap} GB' if case.cap else 'no cap'} |"
     planned = f"{result.planned / plan.GIB:.3g}"
     if result.failed:
-        return f"{start} {result.failed} | {planned} | | | | |"
+        return f"{start} {result.failed} | {planned} | | | | | |"
     difference = result.peak / result.planned - 1
     return (
         f"{start} {result.peak / plan.GIB:.3g} | {planned} ({difference:+.0%}) | "
-        f"{result.host / plan.GIB:.2f} | {result.load:.1f} | {result.step:.2f} | "
+        f"{result.tensors / plan.GIB:.3g} | {result.host / plan.GIB:.2f} | {result.load:.1f} | "
+        f"{result.step:.3g} | "
         f"{result.flops / rate / result.step:.0%} |"
     )
 

@@ -27,6 +27,6 @@ def test_full_size_flux_runs_small_and_holds_what_was_planned():
     for row in rows[1:]:
         difference = int(row[4].split("(")[1].rstrip("%)"))
         assert abs(difference) <= 10, row
-        assert float(row[7]) > 0
+        assert float(row[8]) > 0
     peaks = [float(row[3]) for row in rows[1:]]
     assert peaks == sorted(peaks, reverse=True)

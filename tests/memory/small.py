@@ -51,7 +51,12 @@ def stream(count: int = 2) -> Iterator[Batch]:
         number += 1
 
 
-def denoiser(memory: Memory, config: dict[str, Any] | None = None, seed: int = 0) -> Any:
+def denoiser(
+    memory: Memory,
+    config: dict[str, Any] | None = None,
+    seed: int = 0,
+    device: torch.device = CPU,
+) -> Any:
     """Return a frozen denoiser with random weights, arranged as `memory` says."""
     from diffusers import FluxTransformer2DModel
 
@@ -63,8 +68,9 @@ def denoiser(memory: Memory, config: dict[str, Any] | None = None, seed: int = 0
         assert isinstance(layer, QuantizedLinear)
         layer.fill(LEVELS[layer.level].encode(weights[f"{name}.weight"]))
     made.requires_grad_(False)
+    made.to(device)
     flux.keep_timesteps_float32(made)
-    flux_memory.arrange(made, memory, CPU)
+    flux_memory.arrange(made, memory, device)
     return made
 
 
@@ -92,16 +98,22 @@ class Trained:
         )
 
 
-def train(memory: Memory, steps: int = 3) -> Trained:
+def train(
+    memory: Memory,
+    steps: int = 3,
+    *,
+    config: dict[str, Any] | None = None,
+    device: torch.device = CPU,
+) -> Trained:
     """Train a few steps, with dropout, which draws from torch's generator."""
-    model = denoiser(memory)
+    model = denoiser(memory, config, device=device)
     parameters = adapted(model, dropout=0.1)
     settings = Train(batch_size=2, steps=steps)
     optimizer = torch.optim.AdamW(parameters, lr=1e-2)
     losses, gradients = [], []
     torch.manual_seed(2)
     for each in flux_memory.prepared(model, stream(), settings, steps):
-        loss = flux.loss(model, each, settings, SCALING).mean()
+        loss = flux.loss(model, each.to(device), settings, SCALING).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.item())
         gradients.append(torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]))
@@ -109,5 +121,5 @@ def train(memory: Memory, steps: int = 3) -> Trained:
         optimizer.zero_grad()
     model.eval()
     with torch.no_grad():
-        after = flux.loss(model, batch(99), settings, SCALING)
+        after = flux.loss(model, batch(99).to(device), settings, SCALING)
     return Trained(losses, gradients, after)
