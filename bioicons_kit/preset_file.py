@@ -34,6 +34,7 @@ _PATHS = (
     ("dataset", "mask", "folder"),
     ("dataset", "buckets", "*", "root"),
     ("cache", "root"),
+    ("lora", "start"),
     ("output", "root"),
 )
 # Values of those keys that are names, not paths.

@@ -22,6 +22,10 @@ from bioicons_kit.preset import Memory, Sample, Train
 Input_contra = TypeVar("Input_contra", contravariant=True)
 Tensors = Mapping[str, Tensor]
 
+# Modules that get an adapter together: regular expressions on whole names, or what makes them
+# of the names of all of a model's linears.
+TargetSet = tuple[str, ...] | Callable[[Sequence[str]], tuple[str, ...]]
+
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}  # as presets name them
 
 
@@ -34,11 +38,13 @@ class Batch:
         seeds: one per sample; noise and timestep are drawn from it alone, so a sample's
             draw does not depend on the batch, the process or the device it lands on.
         weights: `[batch]` loss weights.
+        levels: `[batch]` noise levels in (0, 1), where they are given and not drawn.
     """
 
     tensors: Tensors
     seeds: tuple[int, ...]
     weights: Tensor
+    levels: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its tensors on `device`."""
@@ -128,7 +134,7 @@ class Family(Protocol):
     title: str  # what to call the model to a person: its hub id, or its folder
     architecture: str  # modelspec.architecture of a LoRA for it
     lora_prefix: str  # of the denoiser's keys in a diffusers LoRA file
-    target_sets: Mapping[str, tuple[str, ...]]  # names for regular expressions on modules
+    target_sets: Mapping[str, TargetSet]  # by the names that presets give them
 
     def image_encoder(self) -> Encoder[Image]:
         """Return the encoder of pictures."""
@@ -183,7 +189,7 @@ class Blueprint(Protocol):
     @property
     def known(self) -> bool: ...  # noqa: D102  # whether the sizes are its own, not assumed
     @property
-    def target_sets(self) -> Mapping[str, tuple[str, ...]]: ...  # noqa: D102  # see `Family`
+    def target_sets(self) -> Mapping[str, TargetSet]: ...  # noqa: D102  # see `Family`
 
     def makes_modulation(self, name: str) -> bool:
         """Tell whether a module is one of the modulation's, or of what makes its vector."""

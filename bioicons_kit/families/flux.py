@@ -4,7 +4,8 @@ The packing, position ids and scaling follow Black Forest Labs' published infere
 and diffusers' FluxPipeline; tests hold them against the latter.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from bioicons_kit.errors import ModelError
 from bioicons_kit.families import flow, flux_memory, flux_source, hub
-from bioicons_kit.families.base import DTYPES, Batch, Encoder, Sampler, Tensors
+from bioicons_kit.families.base import DTYPES, Batch, Encoder, Sampler, TargetSet, Tensors
 from bioicons_kit.families.flux_encoders import (
     ClipEncoder,
     FluxImageEncoder,
@@ -36,6 +37,7 @@ KEEP = (r"x_embedder", r"context_embedder", r"time_text_embed\..*", r"norm_out\.
 # A mask may leave nothing to look at: such a sample has no loss, rather than 0 / 0.
 _LEAST_WEIGHT = 1e-6
 
+_SINGLE = re.compile(r"single_transformer_blocks\.(\d+)\.")
 _BLOCKS = r"(?:single_)?transformer_blocks\.\d+\."
 _ATTENTION = _BLOCKS + r"attn\.(?:to_[qkv]|add_[qkv]_proj|to_out\.0|to_add_out)"
 _FEED_FORWARD = (
@@ -44,15 +46,31 @@ _FEED_FORWARD = (
 )
 
 
+def late_blocks(linears: Sequence[str]) -> tuple[str, ...]:
+    """Return the patterns of the second half of the single blocks: attention and feed-forward.
+
+    What FLUX's late single blocks change is rather how a picture looks than what is in it
+    (the practice of style LoRAs; not a finding of ours). No block before them has anything to
+    learn, so these run without gradient.
+    """
+    numbers = {int(found[1]) for name in linears if (found := _SINGLE.match(name))}
+    late = sorted(numbers)[len(numbers) // 2 :]
+    return tuple(
+        rf"single_transformer_blocks\.{number}\.(?:attn\.to_[qkv]|proj_(?:mlp|out))"
+        for number in late
+    )
+
+
 class Flux:
     """FLUX.1-dev, or any FLUX with guidance embedding, as a folder or a single file."""
 
     name = "flux"
     lora_prefix = "transformer"
-    target_sets: Mapping[str, tuple[str, ...]] = {
+    target_sets: Mapping[str, TargetSet] = {
         "attention": (_ATTENTION,),
         "feed_forward": _FEED_FORWARD,
         "all": (_BLOCKS + r".*",),
+        "style": late_blocks,
     }
     makes_modulation = staticmethod(flux_memory.makes_modulation)
 
@@ -173,8 +191,9 @@ class VaeScaling:
 def loss(denoiser: nn.Module, batch: Batch, objective: Train, scaling: "VaeScaling") -> Tensor:
     """Return the flow-matching loss of each sample, float32 `[batch]`.
 
-    The squared error of the predicted velocity, meaned over a sample's latents; where the
-    batch has `mask.weight` `[batch, height, width]`, with those weights.
+    The error of the predicted velocity (`flow.error`), meaned over a sample's latents, times
+    its level's weight (`flow.weight`); where the batch has `mask.weight` `[batch, height,
+    width]`, the mean is with those weights.
     """
     mean = batch.tensors["latents.mean"].float()
     draws = flow.draw(batch.seeds, mean.shape[1:])
@@ -183,8 +202,7 @@ def loss(denoiser: nn.Module, batch: Batch, objective: Train, scaling: "VaeScali
         deviation = (batch.tensors["latents.logvar"].float() / 2).exp()
         clean = mean + deviation * draws.posterior.to(mean.device)
     clean = scaling.scale(clean)
-    tokens = clean.shape[2] * clean.shape[3] // 4
-    level = flow.levels(objective.timestep_sampling, draws.uniform, tokens).to(mean.device)
+    level = flux_memory.levels(batch, objective).to(mean.device)
     predicted = predict(
         denoiser,
         flow.interpolate(clean, noise, level),
@@ -192,12 +210,15 @@ def loss(denoiser: nn.Module, batch: Batch, objective: Train, scaling: "VaeScali
         objective.guidance,
         batch.tensors,
     )
-    error = predicted.float() - pack(flow.velocity(clean, noise))
+    error = flow.error(
+        objective.loss, predicted.float(), pack(flow.velocity(clean, noise)), objective.loss_delta
+    )
+    weight = flow.weight(objective.weighting, level)
     if "mask.weight" not in batch.tensors:
-        return error.square().mean(dim=(1, 2))
-    weight = pack(batch.tensors["mask.weight"][:, None].expand_as(clean))
-    total = weight.sum(dim=(1, 2)).clamp_min(_LEAST_WEIGHT)
-    return (error.square() * weight).sum(dim=(1, 2)) / total
+        return weight * error.mean(dim=(1, 2))
+    share = pack(batch.tensors["mask.weight"][:, None].expand_as(clean))
+    total = share.sum(dim=(1, 2)).clamp_min(_LEAST_WEIGHT)
+    return weight * (error * share).sum(dim=(1, 2)) / total
 
 
 def predict(

@@ -18,7 +18,7 @@ from bioicons_kit.errors import PresetError
 from bioicons_kit.families import flow
 from bioicons_kit.families.base import Batch
 from bioicons_kit.memory import checkpointing, compiling, modulation, offload
-from bioicons_kit.preset import Memory, Train
+from bioicons_kit.preset import Memory, Objective, Train
 
 _BLOCK = re.compile(r"(?:single_)?transformer_blocks\.\d+")
 _MODULATION = re.compile(
@@ -166,11 +166,13 @@ def hand_over(
     modulation.use(denoiser, answers.to(timestep.device, non_blocking=True))
 
 
-def levels(batch: Batch, objective: Train) -> Tensor:
-    """Return the noise levels of a batch's samples, float32 `[batch]` on the CPU."""
+def levels(batch: Batch, objective: Objective) -> Tensor:
+    """Return the noise levels of a batch's samples, float32 `[batch]` on the CPU, if drawn."""
+    if batch.levels is not None:
+        return batch.levels.to(torch.float32)
     height, width = batch.tensors["latents.mean"].shape[2:]
     uniform = flow.draw_uniform(batch.seeds)
-    return flow.levels(objective.timestep_sampling, uniform, height * width // 4)
+    return flow.levels(flow.sampling(objective), uniform, height * width // 4)
 
 
 def _of_batch(denoiser: nn.Module, batch: Batch, objective: Train) -> Tensor:

@@ -13,8 +13,10 @@ from pydantic import Field, field_validator, model_validator
 
 from bioicons_kit.preset.data import BUCKET_STEP, Augment, Mask, Sizes
 from bioicons_kit.preset.dataset import Bucket, Dataset, HeldOut, Policy
+from bioicons_kit.preset.lora import Lora, Part
+from bioicons_kit.preset.objective import Objective
 from bioicons_kit.preset.sources import Captioner, Hub, Quality
-from bioicons_kit.preset.training import Lora, Memory, Model, Sample, Train, parse_card
+from bioicons_kit.preset.training import Memory, Model, Sample, Train, parse_card
 from bioicons_kit.preset.values import (
     RANDOM,
     SHIPPED,
@@ -42,7 +44,9 @@ __all__ = [
     "Mask",
     "Memory",
     "Model",
+    "Objective",
     "Output",
+    "Part",
     "Policy",
     "Preset",
     "Quality",
@@ -122,6 +126,35 @@ class Tables(Table):
                 "[train]: prior_share and prior_weight are for prior pictures, and no bucket has "
                 'role = "prior"',
                 *("train.prior_share", "train.prior_weight"),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adapter_and_optimizer_agree(self) -> Self:
+        own_rates = any(part.learning_rate is not None for part in self.lora.parts)
+        if self.train.optimizer == "prodigy" and (self.lora.plus is not None or own_rates):
+            raise refuse(
+                "[lora]: plus and the parts' learning_rate cannot apply to prodigy, which finds "
+                "one learning rate for all; remove them, or set train.optimizer",
+                *("lora.plus", "lora.parts", "train.optimizer"),
+            )
+        if self.train.optimizer == "schedule_free" and self.lora.ema:
+            raise refuse(
+                "[lora]: ema cannot apply to schedule_free, whose result is an average already; "
+                "set ema = 0.0",
+                *("lora.ema", "train.optimizer"),
+            )
+        if self.lora.dora and self.memory.quantization != "none":
+            raise refuse(
+                "[lora]: dora needs the base weights as they are at each step; set "
+                'memory.quantization = "none", or dora = false',
+                *("lora.dora", "memory.quantization"),
+            )
+        if self.lora.dora and self.memory.offload_blocks:
+            raise refuse(
+                "[lora]: dora cannot apply to blocks that visit the GPU in turn; set "
+                "memory.offload_blocks = 0, or dora = false",
+                *("lora.dora", "memory.offload_blocks"),
             )
         return self
 

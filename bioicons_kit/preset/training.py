@@ -1,10 +1,12 @@
-"""What a preset says about the model, the adapter, memory, training and test pictures."""
+"""What a preset says about the model, memory, training and test pictures."""
 
 import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from bioicons_kit.preset.objective import Objective
+from bioicons_kit.preset.optimization import Optimization
 from bioicons_kit.preset.values import (
     STARTER,
     Pattern,
@@ -85,29 +87,6 @@ class Model(Table):
                 "variant cannot apply to the starter model; remove variant", "variant", "path"
             )
         return self
-
-
-class Lora(Table):
-    """The adapter that is trained."""
-
-    rank: int = Field(16, ge=1, le=512, description="Rank of the update matrices.")
-    alpha: float | None = Field(
-        None, gt=0, le=4096, description="The update is scaled by alpha / rank; the rank if absent."
-    )
-    dropout: float = Field(
-        0.0, ge=0, le=0.9, description="Share of the adapter's inputs that is dropped in training."
-    )
-    targets: Annotated[
-        tuple[Pattern, ...],
-        BeforeValidator(
-            words, json_schema_input_type=Text | Annotated[list[Text], Field(min_length=1)]
-        ),
-    ] = Field(
-        ("attention",),
-        min_length=1,
-        description='Modules that get an adapter: named sets ("attention") or regular expressions '
-        "on module names.",
-    )
 
 
 def _checkpointing(value: object) -> object:
@@ -251,36 +230,10 @@ class Memory(Table):
         return self
 
 
-class Train(Table):
+class Train(Objective, Optimization):
     """The optimization."""
 
-    steps: int = Field(1000, ge=1, le=1_000_000, description="Optimizer steps.")
-    batch_size: int = Field(
-        1, ge=1, le=256, description="Pictures in a micro-step, on each process."
-    )
-    accumulation: int = Field(1, ge=1, le=1024, description="Micro-steps in an optimizer step.")
-    learning_rate: float = Field(1e-4, gt=0, le=1, description="Highest learning rate.")
-    schedule: Literal["constant", "cosine", "linear"] = Field(
-        "constant", description="Course of the learning rate after the warm-up."
-    )
-    warmup_steps: int = Field(
-        0, ge=0, description="Steps in which the learning rate rises from 0; fewer than steps."
-    )
-    optimizer: Literal["adamw"] = Field("adamw", description="Update rule.")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="Decoupled weight decay of AdamW.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Norm above which the gradient is clipped.")
     seed: Seed = Field(0, description="Seed of everything drawn at random in training.")
-    timestep_sampling: Literal["uniform", "sigmoid", "flux_shift"] = Field(
-        "flux_shift",
-        description="Distribution of the noise levels; flux_shift follows the picture's size.",
-    )
-    guidance: float = Field(
-        1.0, ge=0, le=100, description="Guidance value the distilled model is given in training."
-    )
-    latents: Literal["sample", "mode"] = Field(
-        "sample",
-        description="What of the VAE's posterior a picture is: a new draw each time, or its mean.",
-    )
     caption_dropout: float = Field(
         0.0, ge=0, le=1, description="Share of the samples whose caption is empty."
     )
@@ -302,13 +255,7 @@ class Train(Table):
     )
 
     @model_validator(mode="after")
-    def _warmup_ends(self) -> Self:
-        if self.warmup_steps >= self.steps:
-            raise refuse(
-                f"warmup_steps = {self.warmup_steps} must be below steps = {self.steps}",
-                "warmup_steps",
-                "steps",
-            )
+    def _shares_fit(self) -> Self:
         if self.caption_dropout + self.trigger_only > 1:
             raise refuse(
                 "caption_dropout and trigger_only are shares of the samples, and come to more "

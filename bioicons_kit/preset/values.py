@@ -66,7 +66,7 @@ def one_or_more(value: object) -> object:
 def tables(value: object) -> object:
     """Accept TOML's lists of tables for tuples."""
     if isinstance(value, dict):
-        raise refuse("must be a list of tables, each under double brackets: [[dataset.buckets]]")
+        raise refuse("must be a list of tables, each under double brackets, as [[dataset.buckets]]")
     return tuple(value) if isinstance(value, list) else value
 
 

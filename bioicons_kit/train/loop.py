@@ -18,6 +18,7 @@ from bioicons_kit.data.job import Job
 from bioicons_kit.data.mend import Mender
 from bioicons_kit.errors import TrainingError
 from bioicons_kit.families.base import Batch
+from bioicons_kit.lora import adapter
 from bioicons_kit.preset import Preset
 from bioicons_kit.train import optim
 from bioicons_kit.train.run_folder import RunFolder
@@ -40,7 +41,7 @@ def train(
         StorageError: no room for the logs.
     """
     settings, accelerator = work.preset.train, work.accelerator
-    optimizer = optim.build(parameters, settings)
+    optimizer = optim.build(adapter.named(denoiser), settings, work.preset.lora)
     wrapped, optimizer = accelerator.prepare(denoiser, optimizer)
     share = batches.Share(accelerator.process_index, accelerator.num_processes)
     content, mend = encoded.content(work.preset), Mender(encoded.plan, work)

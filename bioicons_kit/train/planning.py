@@ -28,7 +28,15 @@ from bioicons_kit.preset import Memory, Preset
 PROCESS = int(2.5 * GIB)
 LOADING = int(0.4 * GIB)
 
-_MOMENTS = {"adamw": 2}  # numbers of the parameters' size that an optimizer keeps, float32
+# What an optimizer keeps, as a multiple of the parameters' size in float32. Adafactor's rows and
+# columns are below a tenth of LoRA matrices of rank 16; small matrices stay in 32 bits.
+_MOMENTS = {
+    "adamw": 2.0,
+    "adamw8bit": 0.55,
+    "adafactor": 0.15,
+    "prodigy": 4.0,
+    "schedule_free": 2.0,
+}
 
 
 @dataclass(frozen=True)
@@ -112,9 +120,7 @@ class Planner:
         """Probe a micro-step at one size."""
         settings, lora = self._preset.train, self._preset.lora
         subject = self.blueprint.subject(memory)
-        adapter.attach(
-            subject.denoiser, self._targets(subject), lora.rank, lora.alpha, lora.dropout
-        )
+        adapter.create(subject.denoiser, self._targets(subject), lora)
         subject.denoiser.to("meta")
         batch = self.blueprint.batch(size, settings.batch_size, DTYPES[self._preset.cache.dtype])
         step = measure.step(
@@ -127,7 +133,8 @@ class Planner:
     def parts(self, sized: Sized, layout: Layout) -> dict[str, int]:
         """Return what is on the device while training."""
         settings = self._preset.train
-        moments = _MOMENTS[settings.optimizer] * sized.adapter
+        averages = 1 if self._preset.lora.ema else 0
+        moments = round((_MOMENTS[settings.optimizer] + averages) * sized.adapter)
         return plan.training(
             sized.step,
             layout,

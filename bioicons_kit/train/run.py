@@ -142,7 +142,7 @@ def describe_denoiser(work: Job, coverage: Coverage) -> str:
 def attach(work: Job, denoiser: nn.Module, modules: Sequence[str]) -> list[nn.Parameter]:
     """Attach the adapter and say what it holds; return its parameters."""
     lora = work.preset.lora
-    parameters = adapter.attach(denoiser, modules, lora.rank, lora.alpha, lora.dropout)
+    parameters = adapter.create(denoiser, modules, lora)
     count = sum(p.numel() for p in parameters)
     console.say("adapter", f"rank {lora.rank} on {len(modules)} layers: {count:,} parameters")
     return parameters

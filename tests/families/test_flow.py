@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bioicons_kit.families import flow
 
-SAMPLINGS = ("uniform", "sigmoid", "flux_shift")
+SAMPLINGS = ("uniform", "logit_normal", "flux_shift")
 DRAWS = 20_000
 # Kolmogorov-Smirnov: a right sampler exceeds 1.95 / sqrt(n) once in a thousand seeds
 KS_BOUND = 1.95 / math.sqrt(DRAWS)
@@ -25,7 +25,7 @@ def density(sampling: str, s: np.ndarray, k: float) -> np.ndarray:
     """The textbook density of the noise level."""
     if sampling == "uniform":
         return np.ones_like(s)
-    if sampling == "sigmoid":  # Esser et al. 2024, eq. 19 with m = 0, s = 1
+    if sampling == "logit_normal":  # Esser et al. 2024, eq. 19 with m = 0, s = 1
         logit = np.log(s / (1 - s))
         return np.exp(-(logit**2) / 2) / np.sqrt(2 * np.pi) / (s * (1 - s))
     # u -> k u / (1 + (k - 1) u), by the change of variables
@@ -37,7 +37,7 @@ class TestLevels:
     @pytest.mark.parametrize("sampling", SAMPLINGS)
     def test_follow_their_density(self, sampling: str, side: int):
         uniform = flow.draw(range(DRAWS), (1, 1, 1)).uniform
-        drawn = np.sort(flow.levels(sampling, uniform, tokens(side)).numpy())
+        drawn = np.sort(flow.levels(flow.Sampling(sampling), uniform, tokens(side)).numpy())
         k = {512: 1.878, 1024: 3.158}[side]
         grid = np.linspace(0, 1, 20_001)
         middle = (grid[1:] + grid[:-1]) / 2
@@ -49,13 +49,13 @@ class TestLevels:
 
     def test_in_numbers(self):
         u = torch.tensor([0.1, 0.5, 0.9])
-        assert torch.equal(flow.levels("uniform", u, 1024), u)
+        assert torch.equal(flow.levels(flow.Sampling("uniform"), u, 1024), u)
         # the normal's 10 % quantile is -1.2815516
         low = 1 / (1 + math.exp(1.2815516))
-        sigmoid = flow.levels("sigmoid", u, 1024)
+        sigmoid = flow.levels(flow.Sampling("logit_normal"), u, 1024)
         torch.testing.assert_close(sigmoid, torch.tensor([low, 0.5, 1 - low]))
         k = math.exp(0.63)
-        shifted = flow.levels("flux_shift", u, 1024)
+        shifted = flow.levels(flow.Sampling("flux_shift"), u, 1024)
         torch.testing.assert_close(shifted, k * u / (1 + (k - 1) * u))
 
     def test_shift_is_that_of_diffusers_scheduler(self):
@@ -66,14 +66,18 @@ class TestLevels:
         u = np.linspace(0.05, 1, 20)[::-1]
         for side in (256, 512, 768, 1024):
             scheduler.set_timesteps(sigmas=u, mu=calculate_shift(tokens(side)))
-            shifted = flow.levels("flux_shift", torch.from_numpy(u.copy()), tokens(side))
+            shifted = flow.levels(
+                flow.Sampling("flux_shift"), torch.from_numpy(u.copy()), tokens(side)
+            )
             torch.testing.assert_close(shifted, scheduler.sigmas[:-1], rtol=1e-5, atol=0)
 
     @pytest.mark.parametrize("sampling", SAMPLINGS)
     @settings(max_examples=100, deadline=None)
     @given(u=st.floats(1e-7, 1 - 1e-7), rows=st.integers(1, 128), columns=st.integers(1, 128))
     def test_stay_inside_and_float32(self, sampling: str, u: float, rows: int, columns: int):
-        level = flow.levels(sampling, torch.tensor([u], dtype=torch.float64), rows * columns)
+        level = flow.levels(
+            flow.Sampling(sampling), torch.tensor([u], dtype=torch.float64), rows * columns
+        )
         assert level.dtype == torch.float32
         assert 0 < level.item() < 1
 
@@ -81,18 +85,18 @@ class TestLevels:
     @pytest.mark.parametrize("sampling", SAMPLINGS)
     def test_the_rarest_draws_stay_inside(self, sampling: str, side: int):
         extremes = torch.tensor([1e-7, 1 - 1e-7], dtype=torch.float64)
-        least, most = flow.levels(sampling, extremes, tokens(side)).tolist()
+        least, most = flow.levels(flow.Sampling(sampling), extremes, tokens(side)).tolist()
         assert 0 < least < 0.01
         assert 0.99 < most < 1
 
     @pytest.mark.parametrize("sampling", SAMPLINGS)
     def test_rise_with_the_uniform_number(self, sampling: str):
-        levels = flow.levels(sampling, torch.linspace(0.01, 0.99, 99), 1024)
+        levels = flow.levels(flow.Sampling(sampling), torch.linspace(0.01, 0.99, 99), 1024)
         assert (levels.diff() > 0).all()
 
     def test_an_unknown_sampling_is_a_programmers_error(self):
         with pytest.raises(AssertionError, match="cosine"):
-            flow.levels("cosine", torch.tensor([0.5]), 1024)
+            flow.levels(flow.Sampling("cosine"), torch.tensor([0.5]), 1024)
 
 
 @pytest.mark.parametrize(("side", "shift"), [(512, 1.878), (768, 2.332), (1024, 3.158)])

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bioicons_kit.preset import Train
+from bioicons_kit.preset import Lora, Train
 from bioicons_kit.train import optim
 
-SCHEDULES = ("constant", "linear", "cosine")
+SCHEDULES = ("constant", "linear", "cosine", "polynomial", "wsd")
 PEAK = 2e-3
 
 
@@ -66,7 +66,9 @@ def test_every_schedule_a_preset_may_name_is_known() -> None:
 def test_the_optimizer_is_adamw_with_the_presets_decay() -> None:
     weight = nn.Parameter(torch.ones(3))
     optimizer = optim.build(
-        [weight], made(learning_rate=0.1, weight_decay=0.5, steps=10, warmup_steps=5)
+        {"x.down": weight},
+        made(learning_rate=0.1, weight_decay=0.5, steps=10, warmup_steps=5),
+        Lora(),
     )
     assert isinstance(optimizer, torch.optim.AdamW)
     (group,) = optimizer.param_groups

@@ -256,7 +256,7 @@ def test_accumulated_steps_are_larger_batches(train: Train) -> None:
         "memory.quantization=none",
         "memory.quantization=qint8",
         "lora.dropout=0.5",
-        "train.timestep_sampling=sigmoid",
+        "train.timestep_sampling=logit_normal",
         "lora.targets=['all']",
     ],
 )
@@ -267,7 +267,7 @@ def test_other_settings_train_too_and_each_in_its_own_way(
     series = losses(run)
     assert all(0 < loss < 10 for loss in series)
     assert series != losses(finished)[:2]
-    if override != "train.timestep_sampling=sigmoid":
+    if override != "train.timestep_sampling=logit_normal":
         assert series == pytest.approx(losses(finished)[:2], rel=0.05)  # but for rounding
     assert read_diffusers(run.lora, "transformer")[0]
 
