@@ -27,6 +27,7 @@ Load is the time to draw, store and arrange the weights.
 import argparse
 import multiprocessing
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -36,6 +37,7 @@ from typing import Any
 
 import torch
 from diffusers.utils import logging
+from filelock import FileLock
 from torch import Tensor, nn
 
 from bioicons_kit.families import flux, flux_blueprint, flux_memory, starter
@@ -182,7 +184,8 @@ def run(case: Case) -> Result:
         torch.cuda.set_per_process_memory_fraction(min(1.0, share))
     planned = predicted(case, workspace=where.type == "cuda")
     try:
-        return replace(planned, **trained(case, where))
+        with one_at_a_time():
+            return replace(planned, **trained(case, where))
     except torch.OutOfMemoryError:
         return replace(planned, failed="out of memory")
     except RuntimeError as error:
@@ -191,13 +194,17 @@ def run(case: Case) -> Result:
         return replace(planned, failed=(str(error).strip().splitlines() or ["failed"])[-1][:80])
 
 
+def one_at_a_time() -> FileLock:
+    """Return a lock on this machine's device: two that run at once would time each other."""
+    return FileLock(Path(tempfile.gettempdir()) / "flux_full_size.lock")
+
+
 def in_a_process(act: Callable[..., Any], *given: Any) -> Any:
     """Return `act(*given)` from a process of its own: the peaks and the cap are its own.
 
-    It is forked from one that has the libraries imported, and has not touched the GPU.
+    It is started anew: a process that has touched the GPU cannot be forked.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "diffusers.models.transformers", "peft"])
+    context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(act, *given).result()
 
@@ -354,9 +361,9 @@ def batches(case: Case) -> Iterator[Batch]:
 
 def machine() -> tuple[str, float]:
     """Return what computes here, and its rate."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU", product_rate(
-        device()
-    )
+    name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    with one_at_a_time():
+        return name, product_rate(device())
 
 
 def product_rate(where: torch.device) -> float:
