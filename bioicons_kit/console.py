@@ -39,7 +39,7 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def bar(label: str, total: int, unit: str, scale: bool = False) -> "tqdm[Any]":
+def bar(label: str, total: int, unit: str, scale: bool = False, done: int = 0) -> "tqdm[Any]":
     """Return a progress bar with rate and ETA, to be moved by hand.
 
     Args:
@@ -47,10 +47,12 @@ def bar(label: str, total: int, unit: str, scale: bool = False) -> "tqdm[Any]":
         total: units to come.
         unit: what is counted.
         scale: whether to write 12.3M for large counts, as of bytes.
+        done: units that were done before.
     """
     return tqdm(
         desc=f"{label:<{_LABEL_WIDTH}}",
         total=total,
+        initial=done,
         unit=unit,
         unit_scale=scale,
         dynamic_ncols=True,

@@ -101,6 +101,22 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def flush_folder(path: Path) -> None:
+    """Flush to the disk which files a folder holds, as far as the system lets folders be flushed.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    if os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def sha256_bytes(data: bytes) -> str:
     """Return the SHA-256 of `data` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

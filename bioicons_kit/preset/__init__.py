@@ -15,8 +15,9 @@ from bioicons_kit.preset.data import BUCKET_STEP, Augment, Mask, Sizes
 from bioicons_kit.preset.dataset import Bucket, Dataset, HeldOut, Policy
 from bioicons_kit.preset.lora import Lora, Part
 from bioicons_kit.preset.objective import Objective
+from bioicons_kit.preset.running import Checkpoint, Sample, Tracking, Validation
 from bioicons_kit.preset.sources import Captioner, Hub, Quality
-from bioicons_kit.preset.training import Memory, Model, Sample, Train, parse_card
+from bioicons_kit.preset.training import Memory, Model, Train, parse_card
 from bioicons_kit.preset.values import (
     RANDOM,
     SHIPPED,
@@ -37,6 +38,7 @@ __all__ = [
     "Bucket",
     "Cache",
     "Captioner",
+    "Checkpoint",
     "Dataset",
     "HeldOut",
     "Hub",
@@ -54,7 +56,9 @@ __all__ = [
     "Sizes",
     "Table",
     "Tables",
+    "Tracking",
     "Train",
+    "Validation",
     "is_hub_id",
     "is_plain",
     "parse_card",
@@ -110,7 +114,14 @@ class Tables(Table):
     lora: Lora = Field(default_factory=Lora, description="The adapter that is trained.")
     memory: Memory = Field(default_factory=Memory, description="Memory against time.")
     train: Train = Field(default_factory=Train, description="The optimization.")
+    checkpoint: Checkpoint = Field(
+        default_factory=Checkpoint, description="When a run's state is kept."
+    )
+    validation: Validation = Field(
+        default_factory=Validation, description="How held-out rows are measured."
+    )
     sample: Sample = Field(default_factory=Sample, description="The test pictures.")
+    tracking: Tracking = Field(default_factory=Tracking, description="Where numbers go.")
     output: Output = Field(default_factory=Output, description="Where a run leaves its files.")
 
     @model_validator(mode="after")

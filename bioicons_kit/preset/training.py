@@ -1,4 +1,4 @@
-"""What a preset says about the model, memory, training and test pictures."""
+"""What a preset says about the model, memory and training."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -12,10 +12,8 @@ from bioicons_kit.preset.values import (
     Pattern,
     Plain,
     Seed,
-    Side,
     Table,
     Text,
-    Words,
     is_hub_id,
     is_weight_file,
     refuse,
@@ -263,21 +261,3 @@ class Train(Objective, Optimization):
                 *("caption_dropout", "trigger_only"),
             )
         return self
-
-
-class Sample(Table):
-    """The test pictures that are drawn after training."""
-
-    prompts: Words = Field((), description="One picture is drawn for each prompt; none if empty.")
-    steps: int = Field(28, ge=1, le=1000, description="Denoising steps.")
-    guidance: float = Field(3.5, ge=0, le=100, description="Guidance value given to the model.")
-    seed: Seed = Field(0, description="Seed of the first picture's noise.")
-    svg: bool = Field(
-        False, description="Also write the fine-tuned pictures as SVG icons, and show them."
-    )
-    width: Side | None = Field(
-        None, description="Width in pixels, a multiple of 16; dataset.resolution if absent."
-    )
-    height: Side | None = Field(
-        None, description="Height in pixels, a multiple of 16; dataset.resolution if absent."
-    )

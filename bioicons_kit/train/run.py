@@ -5,13 +5,15 @@ The loop itself is next door, in `loop`.
 
 import datetime
 import json
+import math
 import platform
 import shlex
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -23,33 +25,55 @@ from bioicons_kit.data.job import Job
 from bioicons_kit.icons import manifest, raster
 from bioicons_kit.icons.credits import attribution
 from bioicons_kit.lora import adapter, formats, metadata
+from bioicons_kit.lora.ema import Ema
 from bioicons_kit.memory import modulation
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
-from bioicons_kit.train import fitting, loop, peaks, run_folder
+from bioicons_kit.train import fitting, loop, optim, peaks, resume, run_folder
+from bioicons_kit.train.checkpoint import Kept
+from bioicons_kit.train.keeping import Keeper
 from bioicons_kit.train.run_folder import RunFolder
+from bioicons_kit.train.state import State, set_generators
 
 # What a run writes besides its LoRA: logs, samples; and a cache its least.
 _ROOM = 64 * 2**20
 
 
-def run(preset: Preset, root: Path) -> RunFolder:
+class Resume(NamedTuple):
+    """A wish to go on from a checkpoint.
+
+    Attributes:
+        path: of a checkpoint or of a run; the run's own newest checkpoint if None.
+    """
+
+    path: Path | None = None
+
+
+def run(
+    preset: Preset, root: Path, asked: Resume | None = None, command: str = "--resume"
+) -> RunFolder:
     """Train the LoRA that `preset` describes; return the folder that holds it.
 
     Args:
         preset: what to do.
         root: the run's folder.
+        asked: whether, and from where, to go on with an earlier run.
+        command: that goes on with this one, if it is stopped.
 
     Raises:
         KitError: anything the user can put right; nothing half-written stays.
+        SystemExit: a signal stopped the training; its state is kept.
     """
     started = time.monotonic()
     root = root.absolute()
     run_folder.check(root)
+    kept = None if asked is None else resume.find(RunFolder(root), asked.path)
     accelerator = start(preset, root)
     files.require_room(Path(preset.cache.root), _ROOM, "the cache")
     files.require_room(root, _ROOM, "the run's files")
     preset, planned = fitting.fitted(preset, accelerator.device, accelerator.num_processes)
+    if kept is not None:
+        resume.require_same_settings(kept, preset, accelerator.num_processes)
 
     rows, work = selection.rows(preset, lambda: job.start(preset, accelerator))
     modules = adapter.target_modules(
@@ -58,25 +82,32 @@ def run(preset: Preset, root: Path) -> RunFolder:
     if preset.memory.modulation == "ahead":
         modulation.refuse_trained(modules, filter(work.family.makes_modulation, modules))
     encoded = encode.dataset(rows, work)
+    identity = resume.identity(encoded, work)
+    if kept is not None:
+        resume.require_same_content(kept, identity, preset)
 
     records = manifest.records(encoded.rows, encoded.captions, preset.dataset)
     with peaks.watched("load", planned, preset, work.device):
         denoiser = load_denoiser(work)
-    torch.manual_seed(preset.train.seed)
-    parameters = attach(work, denoiser, modules)
-    files.require_room(root, _ROOM + sum(p.nbytes for p in parameters), "the run's files")
-    torch.manual_seed(preset.train.seed + accelerator.process_index)  # dropout: each its own
-    folder = open_folder(work, root, records)  # last: a model that cannot load leaves none
-    with peaks.watched("train", planned, preset, work.device):
-        losses = loop.train(work, denoiser, parameters, encoded, folder)
+    state = begin(work, denoiser, modules, kept)
+    room = _ROOM + sum(p.nbytes for p in state.adapter.values())
+    files.require_room(root, room, "the run's files")
+    # last: a model that cannot load leaves no folder
+    with open_folder(work, root, records, kept) as folder:
+        keeper = Keeper(work, folder, identity, command, state.step)
+        with peaks.watched("train", planned, preset, work.device):
+            stop = loop.train(work, denoiser, state, encoded, keeper)
+        if stop:
+            keeper.tell()
+            raise SystemExit(128 + stop)
 
-    # The loop has closed the process group: the others are done, and wait for nobody.
-    if accelerator.is_main_process:
-        save_lora(work, denoiser, records, folder)
-        with peaks.watched("sample", planned, preset, work.device):
-            draw_samples(work, denoiser, encoded, folder)
-        write_summary(folder, work, losses, time.monotonic() - started)
-        tell_what_next(folder, preset)
+        # The loop has closed the process group: the others are done, and wait for nobody.
+        if accelerator.is_main_process:
+            save_lora(work, denoiser, records, folder)
+            with peaks.watched("sample", planned, preset, work.device):
+                draw_samples(work, denoiser, encoded, folder)
+            write_summary(folder, work, state, time.monotonic() - started)
+            tell_what_next(folder, preset)
     return folder
 
 
@@ -101,18 +132,28 @@ def start(preset: Preset, root: Path) -> Accelerator:
     return accelerator
 
 
-def open_folder(work: Job, root: Path, records: Sequence[manifest.Record]) -> RunFolder:
-    """Make the run's folder, with preset, manifest and credits in it, on the main process."""
+@contextmanager
+def open_folder(
+    work: Job, root: Path, records: Sequence[manifest.Record], kept: Kept | None
+) -> Iterator[RunFolder]:
+    """Make, or open again, the run's folder with preset, manifest and credits in it."""
     folder = RunFolder(root)
-    if work.accelerator.is_main_process:
-        resolved = preset_file.dumps(work.preset)
-        listed = manifest.metadata_jsonl(records)
-        folder = run_folder.prepare(root, resolved, listed)
-        files.write_text(folder.preset, resolved)
-        files.write_text(folder.manifest, listed)
-        files.write_text(folder.attribution, attribution.markdown(records))
-    work.accelerator.wait_for_everyone()
-    return folder
+    with ExitStack() as stack:
+        if work.accelerator.is_main_process:
+            resolved = preset_file.dumps(work.preset)
+            listed = manifest.metadata_jsonl(records)
+            source = None if kept is None else RunFolder(kept.path.absolute().parent.parent)
+            if kept is None or source != folder:
+                stack.enter_context(run_folder.opened(root, resolved, listed))
+            if kept is not None and source is not None:
+                if source != folder:
+                    run_folder.branch(source, folder, kept.step)
+                run_folder.rewind(folder, kept.step)
+            files.write_text(folder.preset, resolved)
+            files.write_text(folder.manifest, listed)
+            files.write_text(folder.attribution, attribution.markdown(records))
+        work.accelerator.wait_for_everyone()
+        yield folder
 
 
 def load_denoiser(work: Job) -> nn.Module:
@@ -139,13 +180,23 @@ def describe_denoiser(work: Job, coverage: Coverage) -> str:
     )
 
 
-def attach(work: Job, denoiser: nn.Module, modules: Sequence[str]) -> list[nn.Parameter]:
-    """Attach the adapter and say what it holds; return its parameters."""
-    lora = work.preset.lora
+def begin(work: Job, denoiser: nn.Module, modules: Sequence[str], kept: Kept | None) -> State:
+    """Attach the adapter and say what it holds; return the run's state, a new one or the kept."""
+    settings, lora, process = work.preset.train, work.preset.lora, work.accelerator.process_index
+    torch.manual_seed(settings.seed)
     parameters = adapter.create(denoiser, modules, lora)
     count = sum(p.numel() for p in parameters)
     console.say("adapter", f"rank {lora.rank} on {len(modules)} layers: {count:,} parameters")
-    return parameters
+    named = adapter.named(denoiser)
+    average = Ema(named, lora.ema) if lora.ema else None
+    state = State(named, optim.build(named, settings, lora), average)
+    torch.manual_seed(settings.seed + process)  # dropout: each its own
+    if kept is not None:
+        state.load(kept.tensors, kept.plain)
+        state.rng = dict(kept.rng[process])
+        set_generators(state.rng, work.device)
+        console.say("resumed", f"from step {kept.step}, {console.shown(kept.path)}")
+    return state
 
 
 def save_lora(
@@ -174,15 +225,18 @@ def draw_samples(
     sample.write_comparison(folder.comparison, rows, preset, ("learned from", shown))
 
 
-def write_summary(folder: RunFolder, work: Job, losses: list[float], seconds: float) -> None:
+def write_summary(folder: RunFolder, work: Job, state: State, seconds: float) -> None:
     """Write when and how the run went; the only file of a run that names a date."""
     accelerator = work.accelerator
+    losses = [loss for loss in state.losses if math.isfinite(loss)]
     tenth = max(1, len(losses) // 10)
     summary: dict[str, Any] = {
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "loss_first_tenth": sum(losses[:tenth]) / tenth,
         "loss_last_tenth": sum(losses[-tenth:]) / tenth,
+        "skipped_steps": state.skipped,
+        "best": None if state.best is None else state.best._asdict(),
         "device": str(accelerator.device),
         "threads": torch.get_num_threads(),
         "renderer": raster.choose(work.preset.dataset.renderer).name,

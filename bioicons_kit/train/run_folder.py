@@ -7,18 +7,25 @@ runs/<name>/
   lora.safetensors         the result, in diffusers' layout
   samples/                 the preset's prompts, without and with the LoRA
   comparison.png           the same, side by side in one picture
-  metrics.jsonl  logs/     loss and learning rate, as text and for TensorBoard
+  metrics.jsonl  logs/     loss, learning rate and more, as text and for TensorBoard
+  validation.jsonl         the loss on held-out rows, by noise level
+  checkpoints/             states of the run, from which it can go on
   run.json                 when, how long, on what
+
+An earlier run's files are never written over before there are new ones: it is moved aside.
 """
 
+import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bioicons_kit import console
-from bioicons_kit.errors import StorageError
-from bioicons_kit.files import storage_errors
+from bioicons_kit import console, preset_file
+from bioicons_kit.errors import KitError, StorageError
+from bioicons_kit.files import storage_errors, write_text
+from bioicons_kit.train import checkpoint
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,18 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """Loss and learning rate of each step, one JSON object a line."""
+        """Numbers of each step, one JSON object a line."""
         return self.root / "metrics.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        """Each validation, one JSON object a line."""
+        return self.root / "validation.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the states to go on from."""
+        return self.root / "checkpoints"
 
     @property
     def logs(self) -> Path:
@@ -72,11 +89,15 @@ class RunFolder:
         """When and how the run went."""
         return self.root / "run.json"
 
+    def is_worth_keeping(self) -> bool:
+        """Whether a run has left a result here, or a state to go on from."""
+        return self.lora.is_file() or bool(checkpoint.steps(self.checkpoints))
+
 
 # A folder with anything else in it is somebody's own, and is neither moved nor written to.
 _NAMES = {
     *("preset.toml", "dataset", "lora.safetensors", "samples", "comparison.png"),
-    *("metrics.jsonl", "logs", "run.json"),
+    *("metrics.jsonl", "validation.jsonl", "logs", "checkpoints", "run.json"),
 }
 
 
@@ -90,18 +111,22 @@ def check(root: Path) -> None:
         if root.exists() and not root.is_dir():
             raise StorageError(f"{root}: is a file; choose another folder with --out")
         names = {path.name for path in root.iterdir()} if root.is_dir() else set()
-        if names and (not names <= _NAMES or not RunFolder(root).preset.is_file()):
-            raise StorageError(
-                f"{root}: holds files that are no run of this kit; choose another folder with --out"
-            )
+    names = {name for name in names if not _is_half_written(name)}
+    if names and (not names <= _NAMES or "preset.toml" not in names):
+        raise StorageError(
+            f"{root}: holds files that are no run of this kit; choose another folder with --out"
+        )
 
 
-def prepare(root: Path, resolved: str, manifest: str) -> RunFolder:
-    """Make room for a run at `root`.
+@contextmanager
+def opened(root: Path, resolved: str, manifest: str) -> Iterator[RunFolder]:
+    """Make room for a run at `root` for the length of a `with` block.
 
-    An earlier run with the very same settings and icons is replaced file by file; another
-    is kept, moved aside to the first free of `root.1`, `root.2`, ...: credits and LoRA in
-    one folder always belong together.
+    An earlier run is moved aside to the first free of `root.1`, `root.2`, ...: credits and
+    LoRA in one folder always belong together. If it had the very same settings and icons, it
+    is dropped when the block ends well, the new run being its equal; and if the block fails
+    before the new run has anything to show, an earlier one comes back to its place. What a
+    run left that never got to a result or a checkpoint is removed.
 
     Args:
         root: the run's folder.
@@ -114,22 +139,102 @@ def prepare(root: Path, resolved: str, manifest: str) -> RunFolder:
     folder = RunFolder(root)
     check(root)
     with storage_errors(root):
-        if root.is_dir() and any(root.iterdir()):
-            _clear(folder, {folder.preset: resolved, folder.manifest: manifest})
+        earlier, is_same = _moved_aside(folder, resolved, manifest)
         root.mkdir(parents=True, exist_ok=True)
-    return folder
+    try:
+        yield folder
+    except BaseException:
+        if earlier is not None and not folder.is_worth_keeping():
+            shutil.rmtree(root, ignore_errors=True)
+            if not root.exists():
+                earlier.rename(root)
+        raise
+    if earlier is not None and is_same:
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
-def _clear(folder: RunFolder, same: Mapping[Path, str]) -> None:
-    """Move another run aside; of the same run, drop the logs that would be appended to."""
-    if all(p.is_file() and p.read_bytes() == text.encode("utf-8") for p, text in same.items()):
-        shutil.rmtree(folder.logs, ignore_errors=True)
-        folder.metrics.unlink(missing_ok=True)
-        return
+def rewind(folder: RunFolder, step: int) -> None:
+    """Take a run's files back to what they were after a step: it goes on from there.
+
+    Checkpoints, pictures and numbers of later steps go, and what a killed process left
+    half-written.
+
+    Raises:
+        StorageError: something cannot be removed or written.
+    """
+    with storage_errors(folder.root):
+        for path in folder.root.iterdir():
+            if _is_half_written(path.name) and path.is_file():
+                path.unlink()
+        checkpoint.sweep(folder.checkpoints)
+        for later in (each for each in checkpoint.steps(folder.checkpoints) if each > step):
+            checkpoint.remove(checkpoint.folder(folder.checkpoints, later))
+        folder.summary.unlink(missing_ok=True)  # it told of another end
+    for path in (folder.metrics, folder.validation):
+        if path.is_file():
+            write_text(path, "".join(_lines_until(path, step)))
+
+
+def branch(source: RunFolder, folder: RunFolder, step: int) -> None:
+    """Begin a run's numbers with those of another one, up to the step it goes on from."""
+    with storage_errors(folder.root):
+        for here, there in (
+            (source.metrics, folder.metrics),
+            (source.validation, folder.validation),
+        ):
+            if here.is_file():
+                write_text(there, "".join(_lines_until(here, step)))
+        if source.logs.is_dir():
+            shutil.copytree(source.logs, folder.logs)
+
+
+def _moved_aside(folder: RunFolder, resolved: str, manifest: str) -> tuple[Path | None, bool]:
+    """Move an earlier run aside; return where to, and whether it is the same as the new one."""
+    if not folder.root.is_dir() or not any(folder.root.iterdir()):
+        return None, False
+    if _is_fragment(folder):
+        shutil.rmtree(folder.root)
+        return None, False
+    texts = {folder.preset: resolved, folder.manifest: manifest}
+    is_same = all(p.is_file() and p.read_bytes() == t.encode("utf-8") for p, t in texts.items())
+    is_finished = folder.summary.is_file()
     number = 1
     while (aside := folder.root.with_name(f"{folder.root.name}.{number}")).exists():
         number += 1
     folder.root.rename(aside)
-    console.say(
-        "kept", f"the earlier run, with other settings or icons, is now {console.shown(aside)}"
-    )
+    what = "the earlier run, with other settings or icons,"
+    if is_same and is_finished:
+        what = "the earlier run, until this one is done,"
+    elif is_same:
+        what = "the earlier run, which --resume would have gone on with,"
+    console.say("kept", f"{what} is now {console.shown(aside)}")
+    return aside, is_same
+
+
+def _is_fragment(folder: RunFolder) -> bool:
+    """Tell whether a run of the kit began here and left nothing: no result, no checkpoint.
+
+    A preset that a person wrote is not as the kit writes them, and is not taken for one.
+    """
+    if folder.is_worth_keeping() or not folder.preset.is_file():
+        return not any(not _is_half_written(path.name) for path in folder.root.iterdir())
+    try:
+        written = preset_file.dumps(preset_file.load(folder.preset))
+    except KitError:
+        return False
+    return folder.preset.read_bytes() == written.encode("utf-8")
+
+
+def _lines_until(path: Path, step: int) -> Iterator[str]:
+    """Yield the lines of a file of numbers up to a step; one that is not whole ends it."""
+    for line in path.read_text("utf-8", errors="replace").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                yield line + "\n"
+        except (ValueError, KeyError, TypeError):
+            return
+
+
+def _is_half_written(name: str) -> bool:
+    """Tell whether a name is that of a file a killed process was about to write."""
+    return name.startswith(".") and name.endswith(".tmp")

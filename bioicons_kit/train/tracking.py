@@ -1,7 +1,10 @@
 """Numbers while training: TensorBoard through accelerate, and `metrics.jsonl`."""
 
 import json
+import math
+import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,30 +21,53 @@ class Tracker:
         accelerator: made with `log_with="tensorboard"` and the run's folder.
         metrics: the file that gets one JSON object a line.
         settings: shown as hyperparameters.
+        start: the step that the run goes on from; later ones in the logs are void.
     """
 
     def __init__(
-        self, accelerator: Accelerator, metrics: Path, settings: dict[str, str | int | float]
+        self,
+        accelerator: Accelerator,
+        metrics: Path,
+        settings: dict[str, str | int | float],
+        start: int = 0,
     ) -> None:
         self._accelerator, self._metrics = accelerator, metrics
         self._hook = threading.excepthook
         with storage_errors(metrics):
-            accelerator.init_trackers("logs", config=settings)
+            accelerator.init_trackers(
+                "logs",
+                config=None if start else settings,
+                init_kwargs={"tensorboard": {"purge_step": start + 1}} if start else {},
+            )
             self._file = (
                 metrics.open("a", encoding="utf-8") if accelerator.is_main_process else None
             )
 
-    def log(self, step: int, values: dict[str, float]) -> None:
+    def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record the numbers of optimizer step `step`, counted from 1.
+
+        One that is not finite is `null` in the file: JSON has no word for it.
 
         Raises:
             StorageError: no room.
         """
         with storage_errors(self._metrics):
-            self._accelerator.log(values, step=step)
+            finite = {key: value for key, value in values.items() if math.isfinite(value)}
+            self._accelerator.log(finite, step=step)
             if self._file is not None:
-                self._file.write(json.dumps({"step": step, **values}) + "\n")
+                line = {"step": step, **{key: finite.get(key) for key in values}}
+                self._file.write(json.dumps(line) + "\n")
                 self._file.flush()
+
+    def flush(self) -> None:
+        """Have the numbers so far on the disk.
+
+        Raises:
+            StorageError: no room.
+        """
+        with storage_errors(self._metrics):
+            if self._file is not None:
+                os.fsync(self._file.fileno())
 
     def __enter__(self) -> Self:
         """Return the tracker."""
