@@ -34,6 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tensor_stream": {"errors", "files", "tensors"},
     "svg": PLAIN,
     "icons": PLAIN | {"svg"},
+    "drawings": PLAIN | {"icons"},
+    "evaluate": FOUNDATION | {"icons", "drawings"},
     "memory": FOUNDATION,
     "families": FOUNDATION | {"memory"},
     "data": FOUNDATION | {"memory", "families", "icons"},
@@ -50,7 +52,7 @@ LONGEST = 350  # lines: what a reader takes in at one sitting
 LONGER: dict[str, int] = {}
 
 TORCH = {"torch", "safetensors", "accelerate", "peft", "optimum", "diffusers", "transformers"}
-WITHOUT_TORCH = PLAIN | {"icons", "svg"}
+WITHOUT_TORCH = PLAIN | {"icons", "svg", "drawings"}
 FAMILIES_ONLY = {"diffusers", "transformers"}
 
 

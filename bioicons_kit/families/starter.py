@@ -21,7 +21,9 @@ from bioicons_kit.families.starter_vocabulary import clip_merges, clip_vocabular
 from bioicons_kit.files import atomic_folder, sha256_file, storage_errors
 from bioicons_kit.preset import STARTER
 
-VERSION = 1  # raise it with any change below: it is part of the folder's name
+VERSION = 2  # raise it with any change below: it is part of the folder's name
+
+WEIGHTS = Path(__file__).parent / "starter_weights"  # trained, bfloat16, one file a network
 
 _HASHES = "hashes.json"  # of all its files: tells a damaged folder
 _SEED = 20260
@@ -43,7 +45,7 @@ TRANSFORMER: dict[str, Any] = {
 VAE: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (16, 32, 64, 64),
+    "block_out_channels": (32, 64, 128, 128),
     "layers_per_block": 1,
     "latent_channels": 16,
     "norm_num_groups": 8,
@@ -100,6 +102,25 @@ def _files(folder: Path) -> list[str]:
 
 def build(folder: Path) -> None:
     """Write the starter's components into the existing, empty `folder`."""
+    from safetensors.torch import load_file
+
+    index: dict[str, Any] = {"_class_name": "FluxPipeline"}
+    with torch.random.fork_rng(devices=[]):
+        for name, make in components().items():
+            torch.manual_seed(_SEED)  # what a library draws before the weights are put in
+            part = make()
+            weights = WEIGHTS / f"{name}.safetensors"
+            if weights.is_file():
+                part.load_state_dict(load_file(weights))
+            _save(part, folder / name)
+            index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
+    hashes = {path: sha256_file(folder / path) for path in _files(folder)}
+    (folder / _HASHES).write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n", "utf-8")
+
+
+def components() -> dict[str, Callable[[], Any]]:
+    """Return functions that make the parts of the pipeline, networks without trained weights."""
     from diffusers import (
         AutoencoderKL,
         FlowMatchEulerDiscreteScheduler,
@@ -119,7 +140,7 @@ def build(folder: Path) -> None:
         vocab=clip_words, merges=clip_merges(), model_max_length=_CLIP_TOKENS
     )
     t5_tokenizer = T5Tokenizer(vocab=t5_words, extra_ids=0)
-    components: dict[str, Callable[[], Any]] = {
+    return {
         "transformer": lambda: FluxTransformer2DModel(**TRANSFORMER),
         "vae": lambda: AutoencoderKL(**VAE),
         "scheduler": lambda: FlowMatchEulerDiscreteScheduler(**SCHEDULER),
@@ -128,16 +149,6 @@ def build(folder: Path) -> None:
         "tokenizer": lambda: clip_tokenizer,
         "tokenizer_2": lambda: t5_tokenizer,
     }
-    index: dict[str, Any] = {"_class_name": "FluxPipeline"}
-    with torch.random.fork_rng(devices=[]):
-        for name, make in components.items():
-            torch.manual_seed(_SEED)  # per component: one's size does not move another's weights
-            part = make()
-            _save(part, folder / name)
-            index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
-        (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
-    hashes = {path: sha256_file(folder / path) for path in _files(folder)}
-    (folder / _HASHES).write_text(json.dumps(hashes, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def _save(part: Any, folder: Path) -> None:

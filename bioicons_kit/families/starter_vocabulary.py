@@ -36,6 +36,10 @@ heart lung lungs brain kidney liver stomach intestine eye ear hand foot tooth to
 flask beaker tube test pipette syringe needle petri dish microscope centrifuge balance scale
 burner plate well bottle funnel thermometer magnet laser lens mirror filter pump fridge gloves
 goggles coat computer chip screen camera robot battery cable telescope rocket satellite planet
+songbird robin chick sea garden axolotl ladybird honey drosophila dragonfly caterpillar elegans
+lymphocyte erythrocytes epithelium fiber coronavirus mitochondria apparatus sperm micelle
+nanoparticle double folded arabidopsis seedling sprout carrot bunsen erlenmeyer conical bottom
+micropipette scales mortar pestle bulb cog magnifying glass magnifier saturn notebook soft crayon
 sun moon star cloud rain volcano mountain river globe map book pencil clock key lock lamp gear
 """
 

@@ -1,0 +1,169 @@
+"""Train the judge: drawings in every style, flat ones and the shipped icons, and no drawings.
+
+Pictures are shown as they are and as they come back from the VAE, shifted, scaled, noisy, in
+other colors, so that what it learns is the shape. The icons' own subjects count where the
+generator knows them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from clock import Average, Clock, Log
+from pictures import SIZE, Studio
+from torch import Tensor
+from torch.nn import functional
+
+from bioicons_kit.drawings import generate
+from bioicons_kit.evaluate import judge
+from bioicons_kit.icons import raster
+from bioicons_kit.icons.words.wording import clean_name
+
+_PEAK, _DECAY = 2e-3, 0.998
+_ICON, _OTHER = judge.STYLES.index(judge.ICON), judge.STYLES.index(judge.OTHER)
+_SHARES = {"plain": 0.5, "flat": 0.24, "icons": 0.12, "abstract": 0.07, "noise": 0.07}
+
+
+def icons(root: Path, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the shipped icons `[icons, 3, SIZE, SIZE]` in -1..1, and their subjects or -1."""
+    pictures, subjects = [], []
+    for path in sorted(root.glob("**/*.svg")):
+        picture = raster.picture(path.read_bytes(), SIZE, "#ffffff", 0.04, raster.choose("resvg"))
+        pictures.append(torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 127.5 - 1)
+        name = clean_name(path.stem)
+        subjects.append(generate.NAMES.index(name) if name in generate.NAMES else -1)
+    return torch.stack(pictures).to(device), torch.tensor(subjects, device=device)
+
+
+def moved(pictures: Tensor, most_turn: float = 0.2) -> Tensor:
+    """Return pictures turned, scaled, shifted and mirrored by chance, on their own ground."""
+    count, device = len(pictures), pictures.device
+
+    def spread(most: float) -> Tensor:
+        return (torch.rand(count, device=device) * 2 - 1) * most
+
+    turn, size, stretch = spread(most_turn), 1.08 + spread(0.2), 1 + spread(0.1)
+    mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
+    cos, sin = turn.cos() * size, turn.sin() * size
+    rows = torch.stack(
+        [
+            torch.stack([cos * mirror * stretch, -sin, spread(0.08)], 1),
+            torch.stack([sin * mirror * stretch, cos, spread(0.08)], 1),
+        ],
+        1,
+    )
+    grid = functional.affine_grid(rows, list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+
+
+def recolored(pictures: Tensor) -> Tensor:
+    """Return pictures whose colors are mixed by chance; white and grays stay what they are."""
+    count, device = len(pictures), pictures.device
+    gray = pictures.mean(1, keepdim=True)
+    mix = torch.rand(count, 3, 3, device=device) + 0.05
+    mix = mix / mix.sum(2, keepdim=True)
+    changed = torch.einsum("nij,njhw->nihw", mix * 1.8 - 0.8 / 3, pictures)
+    return torch.where(torch.rand(count, 1, 1, 1, device=device) < 0.9, changed, gray).clamp(-1, 1)
+
+
+@torch.no_grad()
+def blurred(vae: torch.nn.Module, pictures: Tensor) -> Tensor:
+    """Return pictures as they come back from the VAE, with noise on their latents."""
+    with torch.autocast(pictures.device.type, torch.bfloat16, pictures.device.type == "cuda"):
+        mean = vae.encode(pictures).latent_dist.mean
+        deviation = torch.rand(len(mean), 1, 1, 1, device=mean.device) * 1.0
+        return vae.decode(mean + deviation * torch.randn_like(mean)).sample.float().clamp(-1, 1)
+
+
+def junk(count: int, device: torch.device) -> Tensor:
+    """Return noise at several scales: what a model draws that has learned nothing."""
+    scale = int(torch.randint(3, 49, ()))
+    noise = torch.randn(count, 3, scale, scale, device=device)
+    noise = functional.interpolate(noise, (SIZE, SIZE), mode="bilinear")
+    level = torch.rand(count, 1, 1, 1, device=device) * 2 - 1
+    return (noise * torch.rand(count, 1, 1, 1, device=device) + level).clamp(-1, 1)
+
+
+def train(
+    vae: torch.nn.Module, studio: Studio, shipped: Path, clock: Clock, log: Log, batch: int
+) -> judge.Network:
+    """Return the judge, trained until the clock has run down."""
+    device = next(vae.parameters()).device
+    network = judge.Network().to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=_PEAK, weight_decay=0.02)
+    average = Average([network], _DECAY)
+    given, given_subjects = icons(shipped, device)
+    counts = {kind: max(2, int(batch * share)) for kind, share in _SHARES.items()}
+    right: list[Tensor] = []
+    while clock.passed() < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = clock.rate(_PEAK)
+        parts, subjects, styles = [], [], []
+        for kind in ("plain", "flat", "abstract"):
+            bank = studio.banks[kind]
+            at = bank.pick(counts[kind])
+            parts.append(bank.floats(at))
+            subjects.append(bank.subjects[at])
+            styles.append(
+                bank.styles[at]
+                if kind == "plain"
+                else torch.full_like(at, _ICON if kind == "flat" else _OTHER)
+            )
+        at = torch.randint(len(given), (counts["icons"],), device=device)
+        parts.append(recolored(moved(given[at])))
+        subjects.append(given_subjects[at])
+        styles.append(torch.full_like(at, _ICON))
+        parts.append(junk(counts["noise"], device))
+        subjects.append(torch.full((counts["noise"],), -1, device=device))
+        styles.append(torch.full((counts["noise"],), _OTHER, device=device))
+        pictures, subject, style = torch.cat(parts), torch.cat(subjects), torch.cat(styles)
+        again = torch.randperm(len(pictures), device=device)[: len(pictures) // 2]
+        pictures[again] = blurred(vae, pictures[again])
+        pictures = (pictures + 0.05 * torch.randn_like(pictures)).clamp(-1, 1)
+        with torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
+            which, how = network(pictures)
+        loss = functional.cross_entropy(which.float(), subject, ignore_index=-1)
+        loss = loss + 0.5 * functional.cross_entropy(how.float(), style)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        average.update()
+        right.append((which.argmax(1) == subject)[subject >= 0].float().mean())
+        clock.steps += 1
+        if clock.steps % 100 == 0:
+            log("judge", step=clock.steps, loss=loss, right=torch.stack(right[-100:]).mean())
+    average.put()
+    settle(network, vae, studio, batch)
+    network.eval()
+    log("judge", step=clock.steps, done=True, **held(network, studio))
+    return network
+
+
+@torch.no_grad()
+def settle(network: judge.Network, vae: torch.nn.Module, studio: Studio, batch: int) -> None:
+    """Measure the normalization's averages again, for the averaged weights."""
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean
+    network.train()
+    for _ in range(8):
+        for kind in ("plain", "flat"):
+            bank = studio.banks[kind]
+            pictures = bank.floats(bank.pick(batch))
+            half = batch // 2
+            network(torch.cat([pictures[:half], blurred(vae, pictures[half:])]))
+
+
+@torch.no_grad()
+def held(network: judge.Network, studio: Studio) -> dict[str, float]:
+    """Return the judge's accuracy on drawings that nothing was trained on."""
+    bank = studio.banks["held"]
+    answers = [network(part) for part in bank.floats(slice(0, bank.count)).split(200)]
+    subject = torch.cat([each[0] for each in answers]).argmax(1)
+    style = torch.cat([each[1] for each in answers]).argmax(1)
+    return {
+        "held": bank.count,
+        "subject": float((subject == bank.subjects[: bank.count]).float().mean()),
+        "style": float((style == bank.styles[: bank.count]).float().mean()),
+    }
