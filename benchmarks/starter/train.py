@@ -152,7 +152,8 @@ def course(chosen: argparse.Namespace, studio: Studio, log: Log, steps: int | No
     latents = Latents(mean, logvar, plain, model)
     given = chosen.denoiser_seconds
     if chosen.until is not None and steps is None:
-        given = chosen.until - log.seconds() - chosen.distill_seconds - _LAST_SECONDS
+        left = chosen.until - log.seconds() - chosen.distill_seconds - _LAST_SECONDS
+        given = max(20.0, left)
     clock = Clock(given, steps)
     denoiser.train(model, latents, clock, log, chosen.batch, chosen.compile)
     results.write(transformer=model.denoiser, text_encoder=model.clip, text_encoder_2=model.t5)
