@@ -63,10 +63,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="every part, for a few steps")
     chosen = parser.parse_args()
     if chosen.small:
-        chosen.vae_seconds = chosen.judge_seconds = chosen.distill_seconds = 6.0
-        chosen.denoiser_seconds, chosen.pictures, chosen.workers = 8.0, 400, 2
-        chosen.batch, chosen.vae_batch, chosen.compile = 16, 8, False
-        chosen.rehearse = False
+        chosen.vae_seconds = chosen.judge_seconds = chosen.distill_seconds = 3.0
+        chosen.denoiser_seconds, chosen.pictures, chosen.workers = 3.0, 400, 2
+        chosen.batch, chosen.vae_batch, chosen.compile = 8, 4, False
     return chosen
 
 
