@@ -31,6 +31,15 @@ class Problem(NamedTuple):
     text: str
 
 
+# Options that other trainers have for models that predict noise along a schedule of variances.
+_STABLE_DIFFUSION = {
+    *("snr_gamma", "min_snr_gamma", "debiased_estimation_loss", "scale_v_pred_loss"),
+    *("noise_offset", "adaptive_noise_scale", "ip_noise_gamma", "zero_terminal_snr"),
+    *("multires_noise_iterations", "multires_noise_discount", "pyramid_noise"),
+    *("v_prediction", "v_parameterization", "prediction_type"),
+}
+
+
 def problems(error: ValidationError) -> list[Problem]:
     """Return what `error` holds, misspelt keys first: they explain the keys that are missing."""
     details = [detail for detail in error.errors() if not _is_echo(detail)]
@@ -104,6 +113,11 @@ def _unknown(loc: Place, value: object) -> str:
         home = " or ".join(_homes(key)) or f"one of {listed}"
         return f"key {show(key)} stands outside the tables; it belongs in {home}"
     what = f"{_brackets(loc[:-1])}: unknown key {show(key)}"
+    if key in _STABLE_DIFFUSION:
+        return (
+            f"{what}: it is for Stable Diffusion's noise schedule, which flux does not have; "
+            "remove it (train.weighting and train.timestep_sampling are flux's)"
+        )
     if near:
         return f"{what}, did you mean {near!r}?"
     homes = _homes(key)

@@ -20,6 +20,7 @@ from bioicons_kit.data.bucketing import Size
 from bioicons_kit.data.cache import Cache, Entry
 from bioicons_kit.data.order import Order, Showing, Shown, derived
 from bioicons_kit.errors import DamagedFileError
+from bioicons_kit.families import preservation
 from bioicons_kit.families.base import Batch
 from bioicons_kit.preset import Train
 
@@ -66,12 +67,14 @@ class Content:
         items: the rows.
         empty: the empty text.
         trigger: the trigger alone; None where there is none.
+        preserved: the class whose output is preserved; none if empty.
         background: weight of what the masks leave out, where there are masks.
     """
 
     items: tuple[Item, ...]
     empty: Texts = ()
     trigger: Texts | None = None
+    preserved: Texts = ()
     background: float = 1.0
 
 
@@ -150,7 +153,13 @@ def collate(
     samples = []
     for showing in showings:
         entries = (*_picture(content, showing), *text(content, showing, settings))
-        samples.append(_tensors(cache, entries, mend))
+        kept = _tensors(cache, content.preserved, mend)
+        samples.append(
+            {
+                **_tensors(cache, entries, mend),
+                **{f"{preservation.PREFIX}{name}": tensor for name, tensor in kept.items()},
+            }
+        )
     scale = len(showings) / settings.batch_size
     weights = [content.items[each.item].weight * scale for each in showings]
     batch = {name: torch.stack([s[name] for s in samples]) for name in samples[0]}

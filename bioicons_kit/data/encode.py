@@ -51,7 +51,7 @@ class Encoded:
         captions: one or more a row.
         items: what batches are made of, one a row.
         texts: the text entries, one an encoder, of every caption, of every sample prompt, of
-            the empty text and of the trigger.
+            the empty text, of the trigger and of the class to preserve.
         plan: what all of it was made from.
     """
 
@@ -65,10 +65,12 @@ class Encoded:
         """Return what training batches are made of; validation rows are not."""
         pairs = zip(self.rows, self.items, strict=True)
         mask, trigger = preset.dataset.mask, preset.dataset.trigger
+        kept = preset.train.preservation_class
         return Content(
             tuple(item for row, item in pairs if row.role != "validation"),
             self.texts[""],
             self.texts[trigger] if preset.train.trigger_only else None,
+            () if kept is None else self.texts[kept],
             1.0 if mask is None else mask.background,
         )
 

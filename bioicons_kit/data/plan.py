@@ -116,9 +116,11 @@ def dataset(rows: Sequence[Row], job: Job) -> Plan:
         for number, text in enumerate(planned.captions)
     }
     prompts = dict.fromkeys(job.preset.sample.prompts, "sample.prompts")
-    extra = {"": "the empty caption"} | (
-        {settings.trigger: "dataset.trigger"} if settings.trigger.strip() else {}
-    )
+    extra = {"": "the empty caption"}
+    if settings.trigger.strip():
+        extra[settings.trigger] = "dataset.trigger"
+    if job.preset.train.preservation_class is not None:
+        extra[job.preset.train.preservation_class] = "train.preservation_class"
     of_kind, of_text = texts(extra | prompts | labels, job)
     return Plan(
         tuple(planner.rows), planner.unreadable, planner.pictures, planner.masks, of_kind, of_text

@@ -4,8 +4,7 @@ The packing, position ids and scaling follow Black Forest Labs' published infere
 and diffusers' FluxPipeline; tests hold them against the latter.
 """
 
-import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,15 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from bioicons_kit.errors import ModelError
-from bioicons_kit.families import flow, flux_memory, flux_source, hub
-from bioicons_kit.families.base import DTYPES, Batch, Encoder, Sampler, TargetSet, Tensors
+from bioicons_kit.families import flow, flux_memory, flux_source, hub, preservation
+from bioicons_kit.families.base import DTYPES, Batch, Encoder, Sampler, Tensors
 from bioicons_kit.families.flux_encoders import (
     ClipEncoder,
     FluxImageEncoder,
     T5Encoder,
 )
 from bioicons_kit.families.flux_sampler import FluxSampler
+from bioicons_kit.families.flux_targets import TARGET_SETS
 from bioicons_kit.families.pretrained import library_errors, pretrained, pretrained_model
 from bioicons_kit.memory import modulation
 from bioicons_kit.memory.levels import NONE
@@ -37,41 +37,13 @@ KEEP = (r"x_embedder", r"context_embedder", r"time_text_embed\..*", r"norm_out\.
 # A mask may leave nothing to look at: such a sample has no loss, rather than 0 / 0.
 _LEAST_WEIGHT = 1e-6
 
-_SINGLE = re.compile(r"single_transformer_blocks\.(\d+)\.")
-_BLOCKS = r"(?:single_)?transformer_blocks\.\d+\."
-_ATTENTION = _BLOCKS + r"attn\.(?:to_[qkv]|add_[qkv]_proj|to_out\.0|to_add_out)"
-_FEED_FORWARD = (
-    r"transformer_blocks\.\d+\.ff(?:_context)?\.net\.(?:0\.proj|2)",
-    r"single_transformer_blocks\.\d+\.proj_(?:mlp|out)",
-)
-
-
-def late_blocks(linears: Sequence[str]) -> tuple[str, ...]:
-    """Return the patterns of the second half of the single blocks: attention and feed-forward.
-
-    What FLUX's late single blocks change is rather how a picture looks than what is in it
-    (the practice of style LoRAs; not a finding of ours). No block before them has anything to
-    learn, so these run without gradient.
-    """
-    numbers = {int(found[1]) for name in linears if (found := _SINGLE.match(name))}
-    late = sorted(numbers)[len(numbers) // 2 :]
-    return tuple(
-        rf"single_transformer_blocks\.{number}\.(?:attn\.to_[qkv]|proj_(?:mlp|out))"
-        for number in late
-    )
-
 
 class Flux:
     """FLUX.1-dev, or any FLUX with guidance embedding, as a folder or a single file."""
 
     name = "flux"
     lora_prefix = "transformer"
-    target_sets: Mapping[str, TargetSet] = {
-        "attention": (_ATTENTION,),
-        "feed_forward": _FEED_FORWARD,
-        "all": (_BLOCKS + r".*",),
-        "style": late_blocks,
-    }
+    target_sets = TARGET_SETS
     makes_modulation = staticmethod(flux_memory.makes_modulation)
 
     def __init__(self, model: Model, cache_root: Path, shelf: Shelf | None = None) -> None:
@@ -191,9 +163,10 @@ class VaeScaling:
 def loss(denoiser: nn.Module, batch: Batch, objective: Train, scaling: "VaeScaling") -> Tensor:
     """Return the flow-matching loss of each sample, float32 `[batch]`.
 
-    The error of the predicted velocity (`flow.error`), meaned over a sample's latents, times
-    its level's weight (`flow.weight`); where the batch has `mask.weight` `[batch, height,
-    width]`, the mean is with those weights.
+    The error of the predicted velocity (`flow.error`), meaned over a sample's latents, with
+    the weights of `mask.weight` `[batch, height, width]` where the batch has it, and times
+    its level's weight (`flow.weight`). Where `objective` preserves the base model's output,
+    plus that error (`preservation`).
     """
     mean = batch.tensors["latents.mean"].float()
     draws = flow.draw(batch.seeds, mean.shape[1:])
@@ -203,22 +176,42 @@ def loss(denoiser: nn.Module, batch: Batch, objective: Train, scaling: "VaeScali
         clean = mean + deviation * draws.posterior.to(mean.device)
     clean = scaling.scale(clean)
     level = flux_memory.levels(batch, objective).to(mean.device)
-    predicted = predict(
-        denoiser,
-        flow.interpolate(clean, noise, level),
-        level,
-        objective.guidance,
-        batch.tensors,
-    )
-    error = flow.error(
-        objective.loss, predicted.float(), pack(flow.velocity(clean, noise)), objective.loss_delta
-    )
-    weight = flow.weight(objective.weighting, level)
+    noisy = flow.interpolate(clean, noise, level)
+    target = pack(flow.velocity(clean, noise))
+    if objective.preservation == "none":
+        predicted = predict(denoiser, noisy, level, objective.guidance, batch.tensors).float()
+        return flow.weight(objective.weighting, level) * _error(predicted, target, batch, objective)
+    predicted, now, before = _with_class(denoiser, noisy, level, batch, objective)
+    weight = 1.0 if objective.preservation_weight is None else objective.preservation_weight
+    kept = flow.error(objective.loss, now, before, objective.loss_delta).mean(dim=(1, 2))
+    own = _error(predicted, target, batch, objective)
+    return flow.weight(objective.weighting, level) * (own + weight * kept)
+
+
+def _error(predicted: Tensor, target: Tensor, batch: Batch, objective: Train) -> Tensor:
+    """Return each sample's mean error `[batch]`, with the weights of its mask."""
+    error = flow.error(objective.loss, predicted, target, objective.loss_delta)
     if "mask.weight" not in batch.tensors:
-        return weight * error.mean(dim=(1, 2))
-    share = pack(batch.tensors["mask.weight"][:, None].expand_as(clean))
+        return error.mean(dim=(1, 2))
+    mask = batch.tensors["mask.weight"][:, None]
+    share = pack(mask.expand(-1, batch.tensors["latents.mean"].shape[1], -1, -1))
     total = share.sum(dim=(1, 2)).clamp_min(_LEAST_WEIGHT)
-    return weight * (error * share).sum(dim=(1, 2)) / total
+    return (error * share).sum(dim=(1, 2)) / total
+
+
+def _with_class(
+    denoiser: nn.Module, noisy: Tensor, level: Tensor, batch: Batch, objective: Train
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Predict for the captions, and for the class with the adapter and without it."""
+    alone, both = preservation.texts(batch.tensors), preservation.both(batch.tensors)
+    answers = batch.tensors.get(modulation.KEY)  # of both, one after the other
+    if answers is not None:
+        alone[modulation.KEY], both[modulation.KEY] = answers[len(level) :], answers
+    with preservation.adapter_off(denoiser):
+        before = predict(denoiser, noisy, level, objective.guidance, alone).float()
+    twice = torch.cat([noisy, noisy]), torch.cat([level, level])
+    predicted = predict(denoiser, *twice, objective.guidance, both).float()
+    return (*predicted.chunk(2), before)  # type: ignore[return-value]  # two chunks
 
 
 def predict(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bioicons_kit.errors import PresetError
-from bioicons_kit.families import flow
+from bioicons_kit.families import flow, preservation
 from bioicons_kit.families.base import Batch
 from bioicons_kit.memory import checkpointing, compiling, modulation, offload
 from bioicons_kit.preset import Memory, Objective, Train
@@ -176,9 +176,12 @@ def levels(batch: Batch, objective: Objective) -> Tensor:
 
 
 def _of_batch(denoiser: nn.Module, batch: Batch, objective: Train) -> Tensor:
-    """Return what the modulation linears will see of a batch."""
+    """Return what the modulation linears will see of a batch, the preserved class after it."""
     device = next(denoiser.parameters()).device
-    level = levels(batch, objective).to(device)
+    level, pooled = levels(batch, objective), batch.tensors["clip.pooled"]
+    if objective.preservation != "none":
+        level = torch.cat([level, level])
+        pooled = preservation.both(batch.tensors)["clip.pooled"]
     guidance = torch.full(level.shape, objective.guidance, device=device, dtype=torch.float32)
-    pooled = batch.tensors["clip.pooled"].to(device, non_blocking=True)
-    return vector(denoiser, level, guidance, pooled)
+    pooled = pooled.to(device, non_blocking=True)
+    return vector(denoiser, level.to(device), guidance, pooled)

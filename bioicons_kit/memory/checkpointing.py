@@ -34,6 +34,18 @@ def kept_blocks(blocks: Sequence[object], policy: str | int) -> int:
     return named[policy] if isinstance(policy, str) else min(policy, len(blocks))
 
 
+def needs_graph(block: nn.Module, args: Sequence[Any]) -> bool:
+    """Tell whether a backward pass will go through a block: else it need not be kept or rerun.
+
+    The blocks before the first that is trained need none: nothing in them, nor before them,
+    has anything to learn.
+    """
+    return torch.is_grad_enabled() and (
+        any(isinstance(arg, Tensor) and arg.requires_grad for arg in args)
+        or any(parameter.requires_grad for parameter in block.parameters())
+    )
+
+
 class Policy:
     """Runs a block with or without checkpointing; diffusers calls it for each block.
 
@@ -50,6 +62,9 @@ class Policy:
         """Return `block(*args)`."""
         if id(block) in self._kept:
             return block(*args)
+        if not needs_graph(block, args):
+            with torch.no_grad():
+                return block(*args)
         waiting: AbstractContextManager[Any] = nullcontext()
         if self._inputs is not None:
             waiting = self._inputs.hooks()

@@ -65,7 +65,12 @@ def step(subject: Subject, loss: Callable[[], Tensor], batch: Iterable[Tensor]) 
     called: dict[type, tuple[nn.Module, Any, Any]] = {}
     hooks = [block.register_forward_pre_hook(_noting(called), with_kwargs=True) for block in blocks]
     last: list[Tensor] = []
-    hooks.append(blocks[-1].register_forward_hook(lambda *call: last.extend(call[-1])))
+    # a forward without gradient, as of the bare base model, has no way back
+    hooks.append(
+        blocks[-1].register_forward_hook(
+            lambda *call: last.extend(each for each in call[-1] if each.requires_grad)
+        )
+    )
     with probing() as whole:
         value = loss()
         forward_live, forward_peak = whole.live, whole.peak

@@ -16,6 +16,7 @@ from PIL.Image import new as new_image
 from bioicons_kit import families, sample
 from bioicons_kit.data import encode
 from bioicons_kit.data.showings import resolutions
+from bioicons_kit.families import preservation
 from bioicons_kit.families.base import DTYPES, Blueprint, Stage
 from bioicons_kit.lora import adapter
 from bioicons_kit.memory import checkpointing, measure, modulation, plan
@@ -123,6 +124,8 @@ class Planner:
         adapter.create(subject.denoiser, self._targets(subject), lora)
         subject.denoiser.to("meta")
         batch = self.blueprint.batch(size, settings.batch_size, DTYPES[self._preset.cache.dtype])
+        if settings.preservation != "none":
+            batch = preservation.planned(batch)
         step = measure.step(
             subject,
             lambda: self.blueprint.loss(subject.denoiser, batch, settings).mean(),

@@ -10,7 +10,7 @@ import platform
 import shlex
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,9 @@ from bioicons_kit.data.job import Job
 from bioicons_kit.icons import manifest, raster
 from bioicons_kit.icons.credits import attribution
 from bioicons_kit.lora import adapter, formats, metadata
+from bioicons_kit.lora import start as start_lora
 from bioicons_kit.lora.ema import Ema
+from bioicons_kit.lora.formats import Layer
 from bioicons_kit.memory import modulation
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
@@ -69,6 +71,7 @@ def run(
     run_folder.check(root)
     kept = None if asked is None else resume.find(RunFolder(root), asked.path)
     accelerator = start(preset, root)
+    optim.require(preset.train, accelerator.device)
     files.require_room(Path(preset.cache.root), _ROOM, "the cache")
     files.require_room(root, _ROOM, "the run's files")
     preset, planned = fitting.fitted(preset, accelerator.device, accelerator.num_processes)
@@ -76,9 +79,10 @@ def run(
         resume.require_same_settings(kept, preset, accelerator.num_processes)
 
     rows, work = selection.rows(preset, lambda: job.start(preset, accelerator))
-    modules = adapter.target_modules(
-        work.family.skeleton(), preset.lora.targets, work.family.target_sets
-    )
+    skeleton, lora = work.family.skeleton(), preset.lora
+    modules = adapter.target_modules(skeleton, lora.targets, work.family.target_sets)
+    sizes, prefix = adapter.sizes(modules, lora), work.family.lora_prefix
+    begun = {} if kept is not None else start_lora.layers(lora, sizes, skeleton, prefix)
     if preset.memory.modulation == "ahead":
         modulation.refuse_trained(modules, filter(work.family.makes_modulation, modules))
     encoded = encode.dataset(rows, work)
@@ -89,7 +93,7 @@ def run(
     records = manifest.records(encoded.rows, encoded.captions, preset.dataset)
     with peaks.watched("load", planned, preset, work.device):
         denoiser = load_denoiser(work)
-    state = begin(work, denoiser, modules, kept)
+    state = begin(work, denoiser, modules, begun, kept)
     room = _ROOM + sum(p.nbytes for p in state.adapter.values())
     files.require_room(root, room, "the run's files")
     # last: a model that cannot load leaves no folder
@@ -103,9 +107,10 @@ def run(
 
         # The loop has closed the process group: the others are done, and wait for nobody.
         if accelerator.is_main_process:
-            save_lora(work, denoiser, records, folder)
-            with peaks.watched("sample", planned, preset, work.device):
-                draw_samples(work, denoiser, encoded, folder)
+            with optim.evaluation_mode(state.optimizer):
+                save_lora(work, denoiser, records, folder)
+                with peaks.watched("sample", planned, preset, work.device):
+                    draw_samples(work, denoiser, encoded, folder)
             write_summary(folder, work, state, time.monotonic() - started)
             tell_what_next(folder, preset)
     return folder
@@ -180,11 +185,26 @@ def describe_denoiser(work: Job, coverage: Coverage) -> str:
     )
 
 
-def begin(work: Job, denoiser: nn.Module, modules: Sequence[str], kept: Kept | None) -> State:
-    """Attach the adapter and say what it holds; return the run's state, a new one or the kept."""
+def begin(
+    work: Job,
+    denoiser: nn.Module,
+    modules: Sequence[str],
+    begun: Mapping[str, Layer],
+    kept: Kept | None,
+) -> State:
+    """Attach the adapter and say what it holds; return the run's state, a new one or the kept.
+
+    Args:
+        work: the job.
+        denoiser: loaded, frozen.
+        modules: that get an adapter.
+        begun: what of it begins as another LoRA.
+        kept: a checkpoint to go on from.
+    """
     settings, lora, process = work.preset.train, work.preset.lora, work.accelerator.process_index
     torch.manual_seed(settings.seed)
     parameters = adapter.create(denoiser, modules, lora)
+    adapter.put(denoiser, begun)
     count = sum(p.numel() for p in parameters)
     console.say("adapter", f"rank {lora.rank} on {len(modules)} layers: {count:,} parameters")
     named = adapter.named(denoiser)

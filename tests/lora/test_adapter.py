@@ -1,10 +1,12 @@
 """The adapter on the quantized starter: where it attaches, what trains, its way out and in."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bioicons_kit import families
@@ -12,8 +14,9 @@ from bioicons_kit.errors import LoraError, PresetError
 from bioicons_kit.families.base import Batch, Family
 from bioicons_kit.lora import adapter
 from bioicons_kit.lora.formats import Layer, read_diffusers, write_diffusers
+from bioicons_kit.lora.layer import decomposed
 from bioicons_kit.memory.linear import QuantizedLinear
-from bioicons_kit.preset import Memory, Model, Train
+from bioicons_kit.preset import Lora, Memory, Model, Train
 
 CPU = torch.device("cpu")
 SOURCE = Path("x.safetensors")
@@ -282,6 +285,156 @@ def test_a_layer_for_a_module_that_is_not_there_is_refused_by_name(
     before = losses(family, denoiser)
     assert not adapter.extract(denoiser)  # and nothing was attached
     assert torch.equal(losses(family, denoiser), before)
+
+
+def create(family: Family, denoiser: nn.Module, **settings: Any) -> tuple[str, ...]:
+    """Attach what a preset's [lora] says; return the modules."""
+    lora = Lora.model_validate({"rank": 4, **settings})
+    names = chosen(family, denoiser, *lora.targets)
+    torch.manual_seed(0)
+    adapter.create(denoiser, names, lora)
+    return names
+
+
+def test_style_is_the_second_half_of_the_single_blocks(family: Family, denoiser: Any) -> None:
+    names = chosen(family, denoiser, "style")
+    assert {name.split(".")[1] for name in names} == {"4", "5", "6", "7"}
+    assert all(name.startswith("single_transformer_blocks.") for name in names)
+    assert len(names) == 4 * 5  # q, k, v, proj_mlp, proj_out
+    assert not any("norm" in name for name in names)
+
+
+def test_a_plain_lora_is_what_a_presets_is(family: Family) -> None:
+    one, other = fresh(family), fresh(family)
+    attached(family, one, "attention", alpha=8.0)
+    create(family, other, alpha=8.0)
+    first, second = adapter.named(one), adapter.named(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_names_are_the_bare_models_and_hold_every_parameter(family: Family, denoiser: Any) -> None:
+    parameters = attached(family, denoiser, "attention")
+    named = adapter.named(denoiser)
+    assert {id(p) for p in named.values()} == {id(p) for p in parameters}
+    names = chosen(family, family.skeleton(), "attention")
+    assert set(named) == {f"{name}.{kind}" for name in names for kind in ("down", "up")}
+
+
+def test_parts_have_ranks_and_alphas_of_their_own(family: Family, denoiser: Any) -> None:
+    parts = [
+        {"modules": r"transformer_blocks\.0\..*", "rank": 8},
+        {"modules": r"transformer_blocks\..*", "rank": 2, "alpha": 1.0},
+        {"modules": r".*to_q", "learning_rate": 0.1},
+    ]
+    create(family, denoiser, alpha=3.0, parts=parts)
+    found = {n: (x.rank, x.alpha) for n, x in adapter.extract(denoiser).items()}
+    assert found["transformer_blocks.0.attn.to_q"] == (8, 3.0)  # the first that matches
+    assert found["transformer_blocks.1.attn.to_q"] == (2, 1.0)
+    assert found["single_transformer_blocks.0.attn.to_q"] == (4, 3.0)
+    assert set(found.values()) == {(8, 3.0), (2, 1.0), (4, 3.0)}
+
+
+def test_alpha_is_the_parts_own_rank_where_nobody_gives_one(family: Family, denoiser: Any) -> None:
+    create(family, denoiser, parts=[{"modules": r"transformer_blocks\..*", "rank": 8}])
+    assert {(x.rank, x.alpha) for x in adapter.extract(denoiser).values()} == {(4, 4.0), (8, 8.0)}
+
+
+def test_a_part_that_matches_nothing_is_refused(family: Family, denoiser: Any) -> None:
+    with pytest.raises(PresetError, match=r"lora\.parts: 'to_q' matches none of the 56 modules"):
+        create(family, denoiser, parts=[{"modules": "to_q", "rank": 8}])
+
+
+def test_rslora_scales_by_the_root_and_every_reader_sees_it(
+    family: Family, denoiser: Any, tmp_path: Path
+) -> None:
+    create(family, denoiser, alpha=3.0, rslora=True, parts=[{"modules": ".*to_k", "rank": 9}])
+    fill(denoiser)
+    layers = adapter.extract(denoiser)
+    for name, layer in layers.items():
+        assert layer.scale == pytest.approx(3 / 3 if name.endswith("to_k") else 3 / 2)
+    path = write_diffusers(tmp_path / "x", layers, family.lora_prefix, {})
+    content = load_file(path)
+    for name, layer in layers.items():  # as one reads it who knows of no alpha
+        up, down = (content[f"transformer.{name}.lora_{k}.weight"] for k in "BA")
+        torch.testing.assert_close(up @ down, layer.delta())
+
+
+def test_what_is_put_keeps_its_update_in_a_wider_adapter(family: Family) -> None:
+    one, other = fresh(family), fresh(family)
+    attached(family, one, "attention", alpha=6.0)
+    fill(one)
+    layers = adapter.extract(one)
+    create(family, other, rank=7, alpha=2.0)
+    adapter.put(other, layers)
+    for name, layer in adapter.extract(other).items():
+        assert layer.rank == 7
+        torch.testing.assert_close(layer.delta(), layers[name].delta())
+        assert layer.down[4:].any()  # free to learn
+    torch.testing.assert_close(losses(family, other), losses(family, one))
+
+
+class TestDora:
+    def test_begins_as_the_base_model(self, family: Family) -> None:
+        denoiser = fresh(family, "none")
+        before = losses(family, denoiser)
+        create(family, denoiser, dora=True)
+        torch.testing.assert_close(losses(family, denoiser), before, rtol=1e-5, atol=0)
+        kinds = {name.rpartition(".")[2] for name in adapter.named(denoiser)}
+        assert kinds == {"down", "up", "magnitude"}
+
+    def test_trains_all_three_and_computes_what_the_paper_says(self, family: Family) -> None:
+        """Against a bare model whose weights were decomposed by hand: m * V / |V|."""
+        denoiser, bare = fresh(family, "none"), fresh(family, "none")
+        create(family, denoiser, dora=True, alpha=2.0)
+        denoiser.train()
+        fill(denoiser)
+        losses(family, denoiser).mean().backward()
+        named = adapter.named(denoiser)
+        assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in named.values())
+        with torch.no_grad():
+            for name, parameter in named.items():
+                if name.endswith(".magnitude"):
+                    parameter.mul_(1.1)
+        for name, layer in adapter.extract(denoiser).items():
+            weight = bare.get_submodule(name).weight
+            weight.data = decomposed(weight.data, layer)
+        expected = losses(family, bare)
+        torch.testing.assert_close(losses(family, denoiser), expected, rtol=1e-4, atol=1e-5)
+
+    def test_the_way_through_a_file_gives_the_same_output(
+        self, family: Family, tmp_path: Path
+    ) -> None:
+        denoiser = fresh(family, "none")
+        create(family, denoiser, dora=True, alpha=8.0)
+        fill(denoiser)
+        path = write_diffusers(tmp_path / "x", adapter.extract(denoiser), family.lora_prefix, {})
+        again = fresh(family, "none")
+        adapter.restore(again, read_diffusers(path, family.lora_prefix)[0], path)
+        torch.testing.assert_close(
+            losses(family, again), losses(family, denoiser), rtol=1e-5, atol=1e-6
+        )
+
+    def test_layers_without_a_magnitude_keep_their_update(self, family: Family) -> None:
+        denoiser = fresh(family, "none")
+        create(family, denoiser)
+        fill(denoiser)
+        layers = adapter.extract(denoiser)
+        name = next(iter(layers))
+        size = (denoiser.get_submodule(name).base_layer.weight + layers[name].delta()).norm(dim=1)
+        layers[name] = replace(layers[name], dora=size[:, None].detach())
+        again = fresh(family, "none")
+        adapter.restore(again, layers, SOURCE)
+        torch.testing.assert_close(
+            losses(family, again), losses(family, denoiser), rtol=1e-4, atol=1e-5
+        )
+
+    def test_magnitudes_of_columns_are_refused(self, family: Family) -> None:
+        name = "transformer_blocks.0.attn.to_q"
+        update = Layer(torch.ones(2, 192), torch.ones(192, 2), 2.0, torch.ones(1, 192))
+        denoiser = fresh(family, "none")
+        with pytest.raises(LoraError, match="magnitudes of columns"):
+            adapter.restore(denoiser, {name: update}, SOURCE)
 
 
 def test_a_dora_layer_is_refused_and_not_attached_without_it(family: Family, denoiser: Any) -> None:
