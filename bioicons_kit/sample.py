@@ -76,7 +76,7 @@ def with_lora(
     if compare:
         pairs = base_and_adapted(work, denoiser, texts)
         return [(pair.prompt, (pair.base, pair.adapted)) for pair in pairs]
-    (drawn,) = _draw_all(work, denoiser, texts, passes=(True,))
+    drawn = adapted(work, denoiser, texts)
     prompts = preset.sample.prompts
     return [(text, (picture,)) for text, picture in zip(prompts, drawn, strict=True)]
 
@@ -95,6 +95,12 @@ def base_and_adapted(
     base, adapted = _draw_all(work, denoiser, texts, passes=(False, True))
     prompts = work.preset.sample.prompts
     return [Pair(*each) for each in zip(prompts, base, adapted, strict=True)]
+
+
+def adapted(work: Job, denoiser: nn.Module, texts: Mapping[str, tuple[Entry, ...]]) -> list[Image]:
+    """Draw each prompt with the adapter on; see `base_and_adapted`."""
+    (drawn,) = _draw_all(work, denoiser, texts, passes=(True,))
+    return drawn
 
 
 def size(preset: Preset) -> tuple[int, int]:

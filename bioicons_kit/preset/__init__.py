@@ -141,6 +141,29 @@ class Tables(Table):
         return self
 
     @model_validator(mode="after")
+    def _what_is_watched_is_there(self) -> Self:
+        is_held_out = self.dataset.held_out is not None or any(
+            each.role == "validation" for each in self.dataset.buckets
+        )
+        if self.validation != Validation() and not is_held_out:
+            raise refuse(
+                "[validation]: there is nothing to measure; hold rows out with "
+                '[dataset.held_out] or a bucket of role = "validation"',
+                *("validation", "dataset.held_out"),
+            )
+        if self.sample.every is not None and not self.sample.prompts:
+            raise refuse(
+                "[sample]: every cannot apply without prompts; give sample.prompts, or remove it",
+                *("sample.every", "sample.prompts"),
+            )
+        if not self.tracking.wandb and self.tracking != Tracking():
+            raise refuse(
+                "[tracking]: project is of Weights & Biases; set wandb = true, or remove it",
+                *("tracking.project", "tracking.wandb"),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _adapter_and_optimizer_agree(self) -> Self:
         own_rates = any(part.learning_rate is not None for part in self.lora.parts)
         if self.train.optimizer == "prodigy" and (self.lora.plus is not None or own_rates):

@@ -1,12 +1,15 @@
 """When a run's state is kept, and by whom: the main process writes what all of them are."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
+import torch
 from accelerate.utils import gather_object
 
 from bioicons_kit import console, preset_file
 from bioicons_kit.data.job import Job
+from bioicons_kit.errors import StorageError
 from bioicons_kit.train import checkpoint
 from bioicons_kit.train.run_folder import RunFolder
 from bioicons_kit.train.state import State
@@ -60,6 +63,32 @@ class Keeper:
             spared = [] if state.best is None else [state.best.step]
             checkpoint.prune(root, self._settings.keep, spared)
         self._last = state.step
+
+    def keep_the_end(self, state: State) -> None:
+        """Write the last state, so that a run can be extended; not worth losing its LoRA for."""
+        try:
+            self.keep(state)
+        except StorageError as error:
+            console.warn(f"{error}; without its last state the run cannot be extended")
+
+    @contextmanager
+    def rescuing(self, state: State) -> Iterator[None]:
+        """Where the GPU runs out of memory in a `with` block, keep the state before it.
+
+        With several processes this one cannot: the others wait for its gradients, and do not
+        come to write. The last checkpoint stays.
+
+        Raises:
+            torch.OutOfMemoryError: what was raised.
+        """
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            if state.is_whole and state.step and self._work.accelerator.num_processes == 1:
+                state.optimizer.zero_grad()
+                self.keep(state)
+                self.tell()
+            raise
 
     def tell(self) -> None:
         """Say where the last state is, and how to go on."""

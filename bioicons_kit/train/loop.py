@@ -20,65 +20,94 @@ from bioicons_kit.data import batches
 from bioicons_kit.data.encode import Encoded
 from bioicons_kit.data.job import Job
 from bioicons_kit.data.mend import Mender
-from bioicons_kit.errors import StorageError, TrainingError
 from bioicons_kit.families.base import Batch
+from bioicons_kit.memory import peak
 from bioicons_kit.preset import Preset
-from bioicons_kit.train import optim, signals
+from bioicons_kit.train import guards, optim, signals
 from bioicons_kit.train.keeping import Keeper
+from bioicons_kit.train.pictures import Painter
 from bioicons_kit.train.state import State, generators
 from bioicons_kit.train.tracking import Tracker
+from bioicons_kit.train.validate import Validator
 
 _SMOOTHING = 20  # steps in the loss that is shown
 
 
 class Step(NamedTuple):
-    """What one optimizer step tells: mean loss over all processes, norms, seconds."""
+    """What one optimizer step tells.
+
+    Attributes:
+        loss: mean over all processes; nan where the step was skipped.
+        grad_norm, adapter_norm: of all parameters together.
+        seconds: it took.
+        bad: micro-steps whose loss was no number on this process.
+    """
 
     loss: float
     grad_norm: float
     adapter_norm: float
     seconds: float
+    bad: tuple[int, ...] = ()
 
 
 def train(work: Job, denoiser: nn.Module, state: State, encoded: Encoded, keeper: Keeper) -> int:
     """Train the adapter to the end, or until a signal asks to stop; return that signal, or 0.
 
     Raises:
-        TrainingError: loss or gradient is no finite number any more.
+        TrainingError: loss or gradient is no finite number, step after step.
         StorageError: no room for the logs or a checkpoint.
+        torch.OutOfMemoryError: the GPU is too small; the state is kept, if any step was taken.
     """
-    settings, accelerator = work.preset.train, work.accelerator
-    wrapped = accelerator.prepare(denoiser)
+    settings, folder, said = work.preset.train, keeper.folder, hyperparameters(work.preset)
+    guards.warn_of_rate(settings)
+    guards.rehearse(work, denoiser, state, encoded)
+    wrapped = work.accelerator.prepare(denoiser)
     wrapped.train()
-    start, said = state.step, hyperparameters(work.preset)
+    validator = Validator(work, denoiser, encoded, folder)
+    painter = Painter(work, denoiser, encoded, folder)
+    guard = guards.Guard(work, encoded)
+    state.rng = state.rng or generators(work.device)
     with (
         signals.heeded() as request,
-        feed(work, denoiser, encoded, start) as stream,
-        Tracker(accelerator, keeper.folder.metrics, said, start) as tracker,
-        console.bar("training", settings.steps, "step", done=start) as bar,
+        feed(work, denoiser, encoded, state.step) as stream,
+        Tracker(work.accelerator, folder.metrics, said, state.step) as tracker,
+        console.bar("training", settings.steps, "step", done=state.step) as bar,
     ):
-        state.rng = state.rng or generators(work.device)
+        if state.step == 0:  # the base, to compare with
+            look(state, validator, painter, tracker)
         while state.step < settings.steps:
             rate = optim.learning_rate(state.step, settings)
             optim.set_learning_rate(state.optimizer, rate)
-            step = one_step(work, wrapped, state, stream)
+            with keeper.rescuing(state):
+                step = one_step(work, wrapped, state, stream)
             state.losses.append(step.loss)
             state.rng = generators(work.device)
-            shown = {"learning_rate": rate, **numbers(step, work)}
-            tracker.log(
-                state.step, {"loss": step.loss, "smoothed": smoothed(state.losses), **shown}
-            )
+            guard.note(state, step.bad)
+            tracker.log(state.step, numbers(step, rate, state, work))
             bar.set_postfix(loss=f"{smoothed(state.losses):.4f}", lr=f"{rate:.1e}", refresh=False)
             bar.update()
 
+            is_best = look(state, validator, painter, tracker)
             stop, is_due = alike(work, request.signal, keeper.is_due(state.step))
-            if stop or is_due:
+            if stop or is_due or is_best or guard.gives_up:
                 tracker.flush()
                 keeper.keep(state)
+            if guard.gives_up:
+                raise guard.error(state)
             if stop:
                 return stop
-        keep_the_end(keeper, state)
+        keeper.keep_the_end(state)
     return 0
+
+
+def look(state: State, validator: Validator, painter: Painter, tracker: Tracker) -> bool:
+    """Measure and draw, if it is time to; tell whether the step is the best so far."""
+    if painter.is_due(state.step):
+        painter.draw(state)
+    if not validator.is_due(state.step):
+        return False
+    tracker.show(state.step, validator.measure(state))
+    return state.best is not None and state.best.step == state.step > 0
 
 
 @contextmanager
@@ -98,53 +127,44 @@ def feed(work: Job, denoiser: nn.Module, encoded: Encoded, start: int) -> Iterat
 
 
 def one_step(work: Job, denoiser: nn.Module, state: State, stream: Iterator[Batch]) -> Step:
-    """Take one optimizer step.
-
-    Raises:
-        TrainingError: the gradient is no finite number; the adapter stays as it was.
-    """
+    """Take one optimizer step, or skip it where its loss or gradient is no number."""
     settings, accelerator = work.preset.train, work.accelerator
     started = time.monotonic()
     parameters = list(state.adapter.values())
-    total = torch.zeros((), device=accelerator.device)
+    parts = []
     for _ in range(settings.accumulation):
         batch = next(stream).to(accelerator.device)
         with accelerator.accumulate(denoiser):
-            losses = work.family.loss(denoiser, batch, settings)
-            loss = weighted(losses, batch)
+            loss = weighted(work.family.loss(denoiser, batch, settings), batch)
             accelerator.backward(loss)
         # told per sample: a batch that is smaller, or weighs less, has no smaller error
-        total += loss.detach() / batch.weights.mean() / settings.accumulation
-    mean = accelerator.reduce(total, reduction="mean").item()
+        parts.append(loss.detach() / batch.weights.mean())
+    own = torch.stack(parts)
+    mean = accelerator.reduce(own.mean(), reduction="mean").item()
     norm = accelerator.clip_grad_norm_(parameters, settings.max_grad_norm).item()
-    _require_finite(state.step, "gradient norm", norm, settings.learning_rate)
-    _require_finite(state.step, "loss", mean, settings.learning_rate)
-    state.optimizer.step()
+    is_sound = math.isfinite(mean) and math.isfinite(norm)  # the same on all processes
+    if is_sound:
+        state.move()
     state.optimizer.zero_grad()
-    if state.average is not None:
-        state.average.update(state.step)
-    moved = nn.utils.get_total_norm(parameters).item()
-    return Step(mean, norm, moved, time.monotonic() - started)
+    size = nn.utils.get_total_norm(parameters).item()
+    bad = () if is_sound else tuple((~own.isfinite()).nonzero().flatten().tolist())
+    return Step(mean if is_sound else math.nan, norm, size, time.monotonic() - started, bad)
 
 
-def numbers(step: Step, work: Job) -> dict[str, float]:
-    """Return what is told of a step besides its loss and rate."""
-    settings = work.preset.train
+def numbers(step: Step, rate: float, state: State, work: Job) -> dict[str, float]:
+    """Return what is told of a step."""
+    settings, held = work.preset.train, peak.on_device(work.device)
     pictures = settings.batch_size * settings.accumulation * work.accelerator.num_processes
     return {
+        "loss": step.loss,
+        "smoothed": smoothed(state.losses),
+        "learning_rate": rate,
         "grad_norm": step.grad_norm,
         "adapter_norm": step.adapter_norm,
         "seconds": round(step.seconds, 4),
         "samples_per_second": round(pictures / step.seconds, 3),
+        **({} if held is None else {"memory_gib": round(held / 2**30, 3)}),
     }
-
-
-def keep_the_end(keeper: Keeper, state: State) -> None:
-    """Keep the last state, so that a run can be extended; not worth losing the LoRA for."""
-    try:
-        keeper.keep(state)
-    except StorageError as error:
-        console.warn(f"{error}; the last state is not kept, and the run cannot be extended")
 
 
 def alike(work: Job, *flags: int) -> list[int]:
@@ -154,15 +174,6 @@ def alike(work: Job, *flags: int) -> list[int]:
     mine = torch.tensor([list(map(int, flags))], device=work.device)
     together: list[int] = work.accelerator.gather(mine).amax(0).tolist()
     return together
-
-
-def _require_finite(step: int, what: str, value: float, rate: float) -> None:
-    """Refuse to go on from a loss or gradient that is no finite number."""
-    if not math.isfinite(value):
-        raise TrainingError(
-            f"step {step + 1}: the {what} is {value}; lower train.learning_rate (now {rate}) "
-            "and run again"
-        )
 
 
 def weighted(losses: Tensor, batch: Batch) -> Tensor:

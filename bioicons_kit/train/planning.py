@@ -31,7 +31,7 @@ LOADING = int(0.4 * GIB)
 
 # What an optimizer keeps, as a multiple of the parameters' size in float32. Adafactor's rows and
 # columns are below a tenth of LoRA matrices of rank 16; small matrices stay in 32 bits.
-_MOMENTS = {
+MOMENTS = {
     "adamw": 2.0,
     "adamw8bit": 0.55,
     "adafactor": 0.15,
@@ -137,7 +137,7 @@ class Planner:
         """Return what is on the device while training."""
         settings = self._preset.train
         averages = 1 if self._preset.lora.ema else 0
-        moments = round((_MOMENTS[settings.optimizer] + averages) * sized.adapter)
+        moments = round((MOMENTS[settings.optimizer] + averages) * sized.adapter)
         return plan.training(
             sized.step,
             layout,

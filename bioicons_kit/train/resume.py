@@ -8,7 +8,7 @@ with the run, such as cosine or linear, they do not.)
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def identity(encoded: Encoded, work: Job) -> dict[str, str]:
     ]
     return {
         "rows": _digest(_lines(encoded.content(preset))),
-        "validation": _digest(map(_line, measured)),
+        "validation": _digest([str(preset.validation.levels), *map(_line, measured)]),
         "model": Identities(work.cache.root).of(work.family.denoiser_files()),
     }
 
@@ -183,8 +183,8 @@ def _settings(kept: Kept) -> Preset:
 def _lines(content: Content) -> Iterator[str]:
     """Yield what training batches are made of, in words that name it by its content."""
     yield from map(_line, content.items)
-    others = [each.key for each in (*content.empty, *(content.trigger or ()))]
-    yield f"{content.background} {others}"
+    texts = (*content.empty, *(content.trigger or ()), *content.preserved)
+    yield f"{content.background} {[each.key for each in texts]}"
 
 
 def _line(item: Item) -> str:
@@ -194,6 +194,6 @@ def _line(item: Item) -> str:
     return f"{views} {texts} {item.repeats} {item.weight} {item.is_prior}"
 
 
-def _digest(lines: Iterator[str] | Any) -> str:
+def _digest(lines: Iterable[str]) -> str:
     """Return one hash for lines in their order."""
     return sha256_bytes("\n".join(lines).encode())

@@ -94,6 +94,8 @@ def run(
     with peaks.watched("load", planned, preset, work.device):
         denoiser = load_denoiser(work)
     state = begin(work, denoiser, modules, begun, kept)
+    if kept is not None and kept.plain["identity"]["validation"] != identity["validation"]:
+        state.best = None  # of other rows or levels
     room = _ROOM + sum(p.nbytes for p in state.adapter.values())
     files.require_room(root, room, "the run's files")
     # last: a model that cannot load leaves no folder

@@ -6,6 +6,7 @@ runs/<name>/
   dataset/ATTRIBUTION.md   the credits their licenses ask for
   lora.safetensors         the result, in diffusers' layout
   samples/                 the preset's prompts, without and with the LoRA
+  samples/steps/           the same while training, and a strip of each over the steps
   comparison.png           the same, side by side in one picture
   metrics.jsonl  logs/     loss, learning rate and more, as text and for TensorBoard
   validation.jsonl         the loss on held-out rows, by noise level
@@ -58,6 +59,11 @@ class RunFolder:
     def samples(self) -> Path:
         """Folder of the single pictures."""
         return self.root / "samples"
+
+    @property
+    def step_pictures(self) -> Path:
+        """Folder of the pictures drawn while training."""
+        return self.samples / "steps"
 
     @property
     def comparison(self) -> Path:
@@ -169,6 +175,9 @@ def rewind(folder: RunFolder, step: int) -> None:
         checkpoint.sweep(folder.checkpoints)
         for later in (each for each in checkpoint.steps(folder.checkpoints) if each > step):
             checkpoint.remove(checkpoint.folder(folder.checkpoints, later))
+        for pictures in folder.step_pictures.glob("step-*"):
+            if int(pictures.name.removeprefix("step-")) > step:
+                shutil.rmtree(pictures)
         folder.summary.unlink(missing_ok=True)  # it told of another end
     for path in (folder.metrics, folder.validation):
         if path.is_file():

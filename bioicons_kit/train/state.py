@@ -34,6 +34,7 @@ class State:
         losses: of every step so far; nan where one was skipped.
         best: the best validation so far.
         rng: torch's generators as they were when the last step ended, on this process.
+        is_whole: whether no update is under way, of which some parameters may have had theirs.
     """
 
     adapter: Mapping[str, nn.Parameter]
@@ -42,6 +43,7 @@ class State:
     losses: list[float] = field(default_factory=list)
     best: Best | None = None
     rng: dict[str, Tensor] = field(default_factory=dict)
+    is_whole: bool = True
 
     @property
     def step(self) -> int:
@@ -52,6 +54,14 @@ class State:
     def skipped(self) -> int:
         """Steps whose loss or gradient was no number, so that nothing was learned."""
         return sum(map(math.isnan, self.losses))
+
+    def move(self) -> None:
+        """Update the adapter by its gradients, and the average by the adapter."""
+        self.is_whole = False
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.step)
+        self.is_whole = True
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """Return the state's tensors by file, and by name; `plain` has the rest."""

@@ -59,6 +59,15 @@ class Tracker:
                 self._file.write(json.dumps(line) + "\n")
                 self._file.flush()
 
+    def show(self, step: int, values: Mapping[str, float]) -> None:
+        """Show numbers beside those of the steps; their own file is not written here.
+
+        Raises:
+            StorageError: no room.
+        """
+        with storage_errors(self._metrics):
+            self._accelerator.log(dict(values), step=step)
+
     def flush(self) -> None:
         """Have the numbers so far on the disk.
 
