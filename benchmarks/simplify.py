@@ -106,7 +106,7 @@ def used() -> float:
     return time.process_time() + waited_for.ru_utime + waited_for.ru_stime
 
 
-def measure(data: bytes, before: cleaner._Pictures, tool: Tool, row: Row) -> None:
+def measure(data: bytes, before: cleaner.Pictures, tool: Tool, row: Row) -> None:
     """Add what a tool does to one file, drawn before, to its row."""
     started = used()
     try:
@@ -115,7 +115,7 @@ def measure(data: bytes, before: cleaner._Pictures, tool: Tool, row: Row) -> Non
     except (KitError, OSError, subprocess.SubprocessError):
         return
     seconds = used() - started
-    after = cleaner._Pictures(result)
+    after = cleaner.Pictures(result)
     pictures = {name: (before.by(name), after.by(name)) for name in ("cairosvg", "resvg")}
     if any(one is not None and other is None for one, other in pictures.values()):
         return
@@ -151,7 +151,7 @@ def main() -> None:
     with console.bar("files", len(files), "file") as bar:
         for path in files:
             data = path.read_bytes()
-            before = cleaner._Pictures(data)
+            before = cleaner.Pictures(data)
             for tool, row in rows.values():
                 measure(data, before, tool, row)
             bar.update()

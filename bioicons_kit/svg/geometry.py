@@ -7,6 +7,7 @@ SVG 2, appendix B.2 ("Elliptical arc implementation notes").
 
 import math
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -128,11 +129,20 @@ def lines(starts: Floats, ends: Floats) -> Floats:
 
 def at(cubics: Floats, t: Floats) -> Floats:
     """Return points [n, k, 2] on cubics [n, 4, 2] at parameters [n, k]."""
-    p0, p1, p2, p3 = (cubics[:, None, index] for index in range(4))
-    t = t[..., None]
     s = 1 - t
-    points: Floats = s * s * (s * p0 + 3 * t * p1) + t * t * (3 * s * p2 + t * p3)
-    return points
+    return combined((s * s * s, 3 * s * s * t, 3 * s * t * t, t * t * t), cubics)
+
+
+def combined(weights: Sequence[Floats], vectors: Floats) -> Floats:
+    """Return sums [n, k, 2] of vectors [n, m, 2] with m weights [n, k] each.
+
+    Coordinate by coordinate: numpy is slow over rows of two.
+    """
+    sums: Floats = np.empty((*weights[0].shape, 2))
+    for axis in (0, 1):
+        values = vectors[:, :, axis, None]
+        sums[..., axis] = sum(weight * values[:, index] for index, weight in enumerate(weights))
+    return sums
 
 
 def parts(cubics: Floats, start: Floats, stop: Floats) -> Floats:
@@ -141,15 +151,17 @@ def parts(cubics: Floats, start: Floats, stop: Floats) -> Floats:
     By blossoming: the control points of the part from a to b are the polar form at
     (a, a, a), (a, a, b), (a, b, b) and (b, b, b).
     """
-    a, b = start[:, None], stop[:, None]
+    points = np.ascontiguousarray(cubics.transpose(1, 2, 0))  # numpy is slow over rows of two
+    a, b = start, stop
 
     def polar(u: Floats, v: Floats, w: Floats) -> Floats:
-        once = (1 - u)[:, None] * cubics[:, :3] + u[:, None] * cubics[:, 1:]
-        twice = (1 - v)[:, None] * once[:, :2] + v[:, None] * once[:, 1:]
-        point: Floats = (1 - w) * twice[:, 0] + w * twice[:, 1]
+        once = (1 - u) * points[:3] + u * points[1:]
+        twice = (1 - v) * once[:2] + v * once[1:]
+        point: Floats = (1 - w) * twice[0] + w * twice[1]
         return point
 
-    return np.stack([polar(a, a, a), polar(a, a, b), polar(a, b, b), polar(b, b, b)], axis=1)
+    cut = np.stack([polar(a, a, a), polar(a, a, b), polar(a, b, b), polar(b, b, b)])
+    return cut.transpose(2, 0, 1)
 
 
 def arc_cubics(ends: Floats, arc: Arc, count: int | None = None) -> Floats:

@@ -10,9 +10,10 @@ Not done: text, embedded pictures, filters, and the stops of gradients stay as t
 shapes other than paths and polygons keep their numbers.
 """
 
+import copy
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from lxml import etree
@@ -22,6 +23,7 @@ from bioicons_kit.svg import computed, cost, credit, path, shapes, simplify, tre
 from bioicons_kit.svg.cleaning import attributes, cleanup, contexts, structure
 from bioicons_kit.svg.cleaning.contexts import Context
 from bioicons_kit.svg.credit import Credit
+from bioicons_kit.svg.curves.stroke import Stroke
 from bioicons_kit.svg.path import Path
 from bioicons_kit.svg.simplify import Left, Task
 from bioicons_kit.svg.tree import SVG, XLINK, local
@@ -56,6 +58,15 @@ class Report:
     removed: int
 
 
+class _Outline(NamedTuple):
+    """A shape's place among the elements, its path and stroke, the view box's side in its units."""
+
+    place: int
+    path: Path
+    stroke: Stroke | None
+    side: float
+
+
 @dataclass(frozen=True)
 class Simplified:
     """A simplified document and the report on it."""
@@ -81,34 +92,54 @@ def simplify_document(
     Raises:
         DocumentError: not an SVG, damaged, or beyond the limits of what is drawn.
     """
-    root = tree.parse(data)
-    cost.check(root)
-    known: dict[str, Path] = {}
-    before = count_nodes(root, known)
-    metadata = credit.kept(root)
-    if metadata is None and about:
-        metadata = credit.written(about)
-    cleanup.strip(root, keep_layers=keep_structure)
-    rules = computed.sheet(root)
-    if len(rules.rules) * sum(1 for _ in root.iter()) > _MAX_MATCHES:
-        raise DocumentError(f"its {len(rules.rules):,} style rules are too many for its elements")
-    is_still = not any(local(one) in contexts.MOVING for one in root.iter(etree.Element))
-    may_restructure = is_still and rules.plain and not keep_structure
-    removed = _dropped(root, rules) if may_restructure else 0
-    error, left = _outlines(root, rules, tolerance, known)
-    if may_restructure:
-        attributes.shorten(root, rules)
-        cleanup.tidy_sheets(root)
-        cleanup.drop_ids(root)
-        structure.tidy(root, rules, cleanup.used_ids(root))
-    if metadata is not None:
-        root.insert(0, metadata)
-    svg = serialized(root)
-    after = count_nodes(tree.parse(svg), known)
-    if (len(svg) > len(data) and not about) or after > before:
-        return unchanged(data, "the whole file: nothing could be gained")
-    report = Report(len(data), len(svg), before, after, tolerance, error, dict(left), removed)
-    return Simplified(svg, report)
+    return Document(data, keep_structure, about).simplified(tolerance)
+
+
+class Document:
+    """A document, cleaned and ready to be simplified at one tolerance or several.
+
+    Raises:
+        DocumentError: as `simplify_document`.
+    """
+
+    def __init__(self, data: bytes, keep_structure: bool = False, about: Credit | None = None):
+        self._data, self._has_new_credit = data, bool(about)
+        root = tree.parse(data)
+        cost.check(root)
+        self._known: dict[str, Path] = {}
+        self._nodes = count_nodes(root, self._known)
+        self._metadata = credit.kept(root)
+        if self._metadata is None and about:
+            self._metadata = credit.written(about)
+        cleanup.strip(root, keep_layers=keep_structure)
+        self._rules = rules = computed.sheet(root)
+        if len(rules.rules) * sum(1 for _ in root.iter()) > _MAX_MATCHES:
+            raise DocumentError(f"its {len(rules.rules):,} style rules are too many")
+        is_still = not any(local(one) in contexts.MOVING for one in root.iter(etree.Element))
+        self._may_restructure = is_still and rules.plain and not keep_structure
+        self._removed = _dropped(root, rules, self._known) if self._may_restructure else 0
+        self._left: Counter[str] = Counter()
+        self._outlines = _outlines(root, rules, self._known, self._left)
+        self._root = root
+
+    def simplified(self, tolerance: float) -> Simplified:
+        """Return the document with outlines that move by at most a share of the view box."""
+        root, known = copy.deepcopy(self._root), self._known
+        left = self._left.copy()
+        error = _replace_outlines(root, self._outlines, tolerance, known, left)
+        if self._may_restructure:
+            attributes.shorten(root, self._rules)
+            cleanup.tidy_sheets(root)
+            cleanup.drop_ids(root)
+            structure.tidy(root, self._rules, cleanup.used_ids(root))
+        if self._metadata is not None:
+            root.insert(0, copy.deepcopy(self._metadata))
+        svg = serialized(root)
+        after = count_nodes(tree.parse(svg), known)
+        if (len(svg) > len(self._data) and not self._has_new_credit) or after > self._nodes:
+            return unchanged(self._data, "the whole file: nothing could be gained")
+        sizes = (len(self._data), len(svg), self._nodes, after)
+        return Simplified(svg, Report(*sizes, tolerance, error, dict(left), self._removed))
 
 
 def unchanged(data: bytes, reason: str) -> Simplified:
@@ -128,59 +159,65 @@ def count_nodes(root: Any, known: dict[str, Path] | None = None) -> int:
     for element in root.iter(etree.Element):
         name = local(element)
         if name == "path":
-            data = element.get("d", "")
-            if data not in known:
-                known[data] = path.parse(data)
-            total += known[data].nodes
+            outline = shapes.as_path(element, known)
+            total += outline.nodes if outline is not None else 0
         elif name in {"polygon", "polyline"}:
             total += len(element.get("points", "").replace(",", " ").split()) // 2
     return total
 
 
-def _dropped(root: Any, rules: computed.Sheet) -> int:
+def _dropped(root: Any, rules: computed.Sheet, known: dict[str, Path]) -> int:
     """Take out what does not draw; return how many elements went, with all that was in them."""
     before = sum(1 for _ in root.iter(etree.Element))
     cleanup.decide_switches(root)
     cleanup.drop_names(root)
-    cleanup.drop_invisible(root, rules)
+    cleanup.drop_invisible(root, rules, known)
     cleanup.drop_unused(root)
     cleanup.merge_duplicates(root)
     return before - sum(1 for _ in root.iter(etree.Element))
 
 
 def _outlines(
-    root: Any, rules: computed.Sheet, tolerance: float, known: dict[str, Path]
-) -> tuple[float, Counter[str]]:
-    """Simplify all outlines that may be; return the largest error and why others stayed."""
+    root: Any, rules: computed.Sheet, known: dict[str, Path], left: Counter[str]
+) -> list[_Outline]:
+    """Return the outlines that may be simplified; count in `left` why others may not."""
     box = viewport.shown(root)
     side = max(box[2:]) if box else _DEFAULT_SIDE
-    left: Counter[str] = Counter()
-    elements, tasks, scales = [], [], []
+    places = {element: place for place, element in enumerate(root.iter(etree.Element))}
+    found = []
     for element, context in contexts.find(root, rules).items():
         if local(element) not in {"path", "polygon", "polyline"}:
             continue
         reason = _reason(context)
-        outline = known.get(element.get("d", ""))
-        if outline is None and not reason:
-            outline = shapes.as_path(element)
-        if reason or outline is None:
+        outline = None if reason else shapes.as_path(element, known)
+        if outline is None:
             left[reason or "its points are not valid"] += 1
             continue
-        elements.append(element)
-        scales.append(context.scale / side)
         stroke = next(iter(context.strokes), None)
-        tasks.append(Task(outline, tolerance * side / context.scale, stroke))
+        found.append(_Outline(places[element], outline, stroke, side / context.scale))
+    return found
+
+
+def _replace_outlines(
+    root: Any,
+    outlines: list[_Outline],
+    tolerance: float,
+    known: dict[str, Path],
+    left: Counter[str],
+) -> float:
+    """Simplify outlines; return the largest error, and count in `left` why some stayed."""
+    elements = list(root.iter(etree.Element))
+    tasks = [Task(one.path, tolerance * one.side, one.stroke) for one in outlines]
     worst = 0.0
-    outcomes = zip(elements, tasks, scales, simplify.simplify(tasks), strict=True)
-    for element, task, scale, outcome in outcomes:
+    for one, task, outcome in zip(outlines, tasks, simplify.simplify(tasks), strict=True):
         if isinstance(outcome, Left):
             left[outcome.reason] += 1
-        elif _replaced(element, task, outcome):
+        elif _replaced(elements[one.place], task, outcome):
             known[outcome.data] = outcome.path
-            worst = max(worst, outcome.error * scale)
+            worst = max(worst, outcome.error / one.side)
         else:
             left["nothing could be gained"] += 1
-    return worst, left
+    return worst
 
 
 def _reason(context: Context) -> str:

@@ -14,11 +14,19 @@ from bioicons_kit.svg.viewport import signed_length
 _POINT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
-def as_path(element: Any) -> Path | None:
-    """Return the outline of a shape element; None where it has none, or none that is sure."""
+def as_path(element: Any, known: dict[str, Path] | None = None) -> Path | None:
+    """Return the outline of a shape element; None where it has none, or none that is sure.
+
+    `known` holds path data that have been read already, and gets those that are read now.
+    """
     name = local(element)
     if name == "path":
-        return path.parse(element.get("d", ""))
+        data = element.get("d", "")
+        if known is None:
+            return path.parse(data)
+        if data not in known:
+            known[data] = path.parse(data)
+        return known[data]
     if name in {"polygon", "polyline"}:
         return _poly(element.get("points", ""), closed=name == "polygon")
     build = {"rect": _rect, "circle": _circle, "ellipse": _ellipse, "line": _line}[name]

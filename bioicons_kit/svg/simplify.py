@@ -155,11 +155,13 @@ def _chosen(table: Table, found: Runs) -> Replaced:
     costs, stay = _costs(table, found)
     usable = np.ones(len(costs), dtype=np.bool_)
     unmirrored = np.zeros(len(stay), dtype=np.bool_)
+    before: tuple[Replaced, Floats] | None = None
     for _ in range(_REVISIONS):
         candidates = np.flatnonzero(usable)
         some = runs.cheapest(found.take(candidates), costs[candidates], stay)
         new = replace.assemble(table, found, candidates[some], unmirrored)
-        failed = ~(replace.proven(table, new) <= 1)
+        shares = replace.proven(table, new, before)
+        failed, before = ~(shares <= 1), (new, shares)
         if not failed.any():
             return new
         usable[new.runs[failed & (new.runs >= 0)]] = False

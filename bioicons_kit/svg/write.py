@@ -149,27 +149,20 @@ class _Writer:
         self.handle, self.handle_of = None, 0
 
     def _numbers(self, units: Sequence[int]) -> list[str]:
-        return [self._number(value) for value in units]
-
-    def _number(self, units: int) -> str:
-        text = self.texts.get(units)
-        if text is None:
-            text = self.texts[units] = _decimal(units, self.decimals)
-        return text
+        texts, decimals = self.texts, self.decimals
+        return [
+            texts.get(value) or texts.setdefault(value, _decimal(value, decimals))
+            for value in units
+        ]
 
     def _shorter(self, letter: str, absolute: Sequence[int], relative: Sequence[int]) -> None:
         """Write a command in its shorter form; where both are equal, as the one before."""
-        one, other = letter.lower(), letter
         said, alternative = self._numbers(relative), self._numbers(absolute)
-        size = self._size(one, said)
-        other_size = self._size(other, alternative)
-        if other_size < size:
-            self._put(other, alternative)
-        else:
-            self._put(one, said)
-
-    def _size(self, letter: str, numbers: list[str]) -> int:
-        return len(self._joined(letter, numbers))
+        one, other = letter.lower(), letter
+        text, other_text = self._joined(one, said), self._joined(other, alternative)
+        if len(other_text) < len(text):
+            one, said, text = other, alternative, other_text
+        self._append(one, text, said[-1])
 
     def _joined(self, letter: str, numbers: list[str]) -> str:
         """Return a command as it stands after what was written."""
@@ -185,8 +178,11 @@ class _Writer:
         return text
 
     def _put(self, letter: str, numbers: list[str]) -> None:
-        self.out.append(self._joined(letter, numbers))
-        self.implied, self.last_number = letter, numbers[-1].rpartition(" ")[2]
+        self._append(letter, self._joined(letter, numbers), numbers[-1].rpartition(" ")[2])
+
+    def _append(self, letter: str, text: str, last_number: str) -> None:
+        self.out.append(text)
+        self.implied, self.last_number = letter, last_number
 
 
 def _decimal(units: int, decimals: int) -> str:

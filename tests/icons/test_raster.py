@@ -36,6 +36,16 @@ def test_both_renderers_draw_the_same():
     assert (np.abs(pictures[0] - pictures[1]).max(axis=2) > 8).mean() < 0.05
 
 
+@pytest.mark.parametrize("engine", ["cairosvg", "resvg"])
+def test_drawn_on_white_is_what_is_drawn_laid_on_white(engine):
+    svg = document.sanitize(HALF, 0).svg
+    laid = raster.picture(HALF, 48, "#ffffff", 0, raster.choose(engine))
+    direct = raster.on_white(svg, (48, 48), engine)
+    assert direct.mode == "RGB"
+    assert np.abs(np.asarray(direct).astype(int) - np.asarray(laid)).max() <= 2
+    assert np.asarray(direct)[40, 40].tolist() == [255] * 3, "nothing is drawn there"
+
+
 TEXT = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10">'
     b'<text y="9" font-family="No Such Font" font-size="10">X</text></svg>'
@@ -66,7 +76,7 @@ def test_failures_of_a_renderer_are_document_errors(engine):
 
 
 def failing(error: BaseException):
-    def engine(readable, size):
+    def engine(readable, size, ground):
         raise error
 
     return engine
@@ -74,7 +84,7 @@ def failing(error: BaseException):
 
 def test_renderer_that_draws_another_size_is_caught(monkeypatch):
     small = Image.new("RGBA", (8, 8))
-    monkeypatch.setitem(raster._ENGINES, "cairosvg", lambda svg, size: small)
+    monkeypatch.setitem(raster._ENGINES, "cairosvg", lambda svg, size, ground: small)
     with pytest.raises(DocumentError, match=r"\(8, 8\) pixels instead of \(16, 16\)"):
         raster.draw(b"", (16, 16), "cairosvg")
 

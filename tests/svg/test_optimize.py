@@ -233,7 +233,7 @@ def test_pictures_are_the_same_by_both_engines(body):
     data = svg(body)
     result = optimize.simplify_document(data)
     assert len(result.svg) < len(data)
-    before, after = cleaner._Pictures(data), cleaner._Pictures(result.svg)
+    before, after = cleaner.Pictures(data), cleaner.Pictures(result.svg)
     for engine in ("cairosvg", "resvg"):
         one, other = before.by(engine), after.by(engine)
         assert one is not None
@@ -241,6 +241,18 @@ def test_pictures_are_the_same_by_both_engines(body):
         assert one.min() < 255, "nothing was drawn"
         assert likeness.ssim(one, other) >= 0.999
         assert not likeness.broken(one, other)
+
+
+@pytest.mark.parametrize("keep_structure", [True, False])
+def test_a_document_read_once_is_simplified_at_any_tolerance(keep_structure):
+    data = svg(f"<metadata/><g><path d='{WAVE}'/></g><polygon points='1,1 9,9.001 20,20 1,40'/>")
+    document = optimize.Document(data, keep_structure)
+    for tolerance in (0.002, 0.0001, 0.002):
+        alone = optimize.simplify_document(data, tolerance, keep_structure)
+        assert document.simplified(tolerance) == alone
+    assert (
+        document.simplified(0.02).report.nodes_after < document.simplified(1e-5).report.nodes_after
+    )
 
 
 BODIES = st.lists(

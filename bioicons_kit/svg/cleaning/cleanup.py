@@ -17,6 +17,7 @@ from bioicons_kit.svg import computed, geometry, shapes, styles, viewport
 from bioicons_kit.svg.cleaning import contexts
 from bioicons_kit.svg.cleaning.contexts import SHAPES, reference
 from bioicons_kit.svg.computed import Sheet, Style
+from bioicons_kit.svg.path import Path
 from bioicons_kit.svg.tree import SVG, XLINK, local, namespace
 
 _XML = "http://www.w3.org/XML/1998/namespace"
@@ -206,11 +207,12 @@ def _parts(selector: str) -> set[str]:
     return set(re.findall(r"[.#]?[\w-]+|\*", selector))
 
 
-def drop_invisible(root: Any, rules: Sheet) -> int:
+def drop_invisible(root: Any, rules: Sheet, known: dict[str, Path] | None = None) -> int:
     """Take out what does not draw; return how many elements that were.
 
     Looked at are elements that are drawn where they stand, under groups without filters,
-    masks and clip paths, which depend on all that is in the group.
+    masks and clip paths, which depend on all that is in the group. `known` holds outlines
+    by their data.
     """
     used = used_ids(root)
     frame = _frame(root)
@@ -228,7 +230,8 @@ def drop_invisible(root: Any, rules: Sheet) -> int:
                 continue
             inside = to_root @ step
             named = any(one.get("id") in used for one in child.iter(etree.Element))
-            if not named and (_is_hidden(name, own) or _is_outside(child, own, inside, frame)):
+            outline = shapes.as_path(child, known) if name in SHAPES and frame else None
+            if not named and (_is_hidden(name, own) or _is_outside(outline, own, inside, frame)):
                 remove(child)
                 gone += 1
             elif name in {"g", "a"}:
@@ -259,10 +262,9 @@ def _is_zero(value: str) -> bool:
 
 
 def _is_outside(
-    element: Any, style: Style, to_root: geometry.Affine, frame: tuple[float, ...] | None
+    outline: Path | None, style: Style, to_root: geometry.Affine, frame: tuple[float, ...] | None
 ) -> bool:
     """Tell whether a shape lies outside the canvas, its stroke included."""
-    outline = shapes.as_path(element) if local(element) in SHAPES and frame else None
     if outline is None or outline.error is not None or not len(outline.kinds):
         return False
     if any(style[key] not in {"none", ""} for key in contexts.MARKERS):

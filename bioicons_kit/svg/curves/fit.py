@@ -238,19 +238,13 @@ def _nearer(fitted: Floats, points: Floats, t: Floats) -> Floats:
 
 def _derivative(fitted: Floats, t: Floats) -> Floats:
     """Return the derivatives [b, k, 2] of cubics at parameters [b, k]."""
-    d = 3 * np.diff(fitted, axis=1)
-    t = t[..., None]
     s = 1 - t
-    slope: Floats = s * s * d[:, None, 0] + 2 * s * t * d[:, None, 1] + t * t * d[:, None, 2]
-    return slope
+    return geometry.combined((s * s, 2 * s * t, t * t), 3 * np.diff(fitted, axis=1))
 
 
 def _second_derivative(fitted: Floats, t: Floats) -> Floats:
     """Return the second derivatives [b, k, 2] of cubics at parameters [b, k]."""
-    d = 6 * np.diff(fitted, n=2, axis=1)
-    t = t[..., None]
-    bend: Floats = (1 - t) * d[:, None, 0] + t * d[:, None, 1]
-    return bend
+    return geometry.combined((1 - t, t), 6 * np.diff(fitted, n=2, axis=1))
 
 
 def _turned(vectors: Floats) -> Floats:

@@ -94,20 +94,39 @@ def _mirrored(table: Table, kinds: Ints, cubics: Floats, start: Ints) -> Bools:
     return marks
 
 
-def proven(table: Table, new: Replaced) -> Floats:
+def proven(table: Table, new: Replaced, before: tuple[Replaced, Floats] | None = None) -> Floats:
     """Return upper bounds [m], in tolerances, on how far each new segment is off.
 
-    One that is no arc is matched with its run; an arc with the arc it was, part by part.
+    One that is no arc is matched with its run; an arc with the arc it was, part by part. What
+    is exactly as in a choice `before`, of which the bounds are known, is not proven again.
     """
+    bounds = np.full(len(new.start), np.nan)
+    if before is not None:
+        _take_known(bounds, new, before)
     limits = table.tolerances[table.owners[new.start]]
-    owners = np.repeat(np.arange(len(new.start)), new.stop - new.start)
-    bounds = distance.bounds(table.cubics, owners, new.cubics, limits)
-    for index, arc in new.arcs.items():
-        segment = int(new.start[index])
+    open_ = np.flatnonzero(np.isnan(bounds))
+    lengths = new.stop[open_] - new.start[open_]
+    owners = np.repeat(np.arange(len(open_)), lengths)
+    before_ = np.cumsum(lengths) - lengths
+    segments = np.arange(len(owners)) + np.repeat(new.start[open_] - before_, lengths)
+    found = distance.bounds(table.cubics[segments], owners, new.cubics[open_], limits[open_])
+    bounds[open_] = found / limits[open_]
+    for index in open_[new.kinds[open_] == ARC].tolist():
+        segment, arc = int(new.start[index]), new.arcs[index]
         ends, new_ends = table.cubics[segment, ::3], new.cubics[index, ::3]
-        bounds[index] = distance.arc_bound(ends, table.arcs[segment], new_ends, arc)
-    share: Floats = bounds / limits
-    return share
+        bound = distance.arc_bound(ends, table.arcs[segment], new_ends, arc)
+        bounds[index] = bound / limits[index]
+    return bounds
+
+
+def _take_known(bounds: Floats, new: Replaced, before: tuple[Replaced, Floats]) -> None:
+    """Fill in the bounds of new segments that are exactly as they were before."""
+    old, shares = before
+    place = np.searchsorted(old.start, new.start).clip(max=len(old.start) - 1)
+    same = (old.start[place] == new.start) & (old.stop[place] == new.stop)
+    same &= old.kinds[place] == new.kinds
+    same &= (old.cubics[place] == new.cubics).all((1, 2))
+    bounds[same] = shares[place[same]]
 
 
 def as_paths(table: Table, new: Replaced) -> list[tuple[Path, Ints]]:
