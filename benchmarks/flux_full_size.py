@@ -16,6 +16,9 @@ context takes is left out: 11.0, 15.0 and 22.8 GiB for 12, 16 and 24 GB).
     qint4               4-bit weights
     12 GB recipe        presets/cc0_animals_12gb.toml's memory settings
 
+No way may use cuDNN's attention, which torch takes first on an H100 or H200: there it ended in
+illegal memory accesses.
+
 The floor is the step's operations (the plan's) at the rate of one large bf16 product, which is
 measured first; s/step is the median from the third step on, plus a 64th of the time in which the
 modulation of 64 samples is computed ahead, where it is. "peak" is what torch reserved, "tensors"
@@ -178,6 +181,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 def run(case: Case) -> Result:
     """Train some steps of a case in this process."""
     logging.set_verbosity_error()
+    torch.backends.cuda.enable_cudnn_sdp(False)  # see `flux_memory.set_attention`
     where = device()
     if case.cap:
         share = plan.usable(case.cap) / torch.cuda.get_device_properties(where).total_memory

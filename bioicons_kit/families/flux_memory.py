@@ -91,6 +91,11 @@ def set_attention(denoiser: Any, name: str) -> None:
 
     diffusers keeps one choice for the whole process, so "native" has to be said, too.
 
+    torch's own choice leaves out cuDNN's kernels, which it would take first on an H100 or H200:
+    with torch 2.11 they read beyond their tensors or give other numbers there (torch's issues
+    169849, 193893 and 196678; a training step of FLUX.1 ended in an illegal memory access on an
+    H200). Whoever wants them says "_native_cudnn".
+
     Raises:
         PresetError: there is none of that name, it is not installed, or it cannot be trained.
     """
@@ -98,6 +103,8 @@ def set_attention(denoiser: Any, name: str) -> None:
         raise PresetError(
             f"memory.attention = '{name}': has no backward pass, so nothing can be trained with it"
         )
+    if name == "native":
+        torch.backends.cuda.enable_cudnn_sdp(False)
     try:
         denoiser.set_attention_backend(name)
     except (ValueError, RuntimeError, ImportError) as error:
