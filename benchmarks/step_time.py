@@ -1,7 +1,7 @@
 """Time a training step of the kit, and of a plain loop over diffusers and peft, side by side.
 
     python benchmarks/step_time.py --build MODEL_FOLDER IMAGE_FOLDER
-    python benchmarks/step_time.py MODEL_FOLDER IMAGE_FOLDER [--rounds 3] [--steps 12]
+    python benchmarks/step_time.py MODEL_FOLDER IMAGE_FOLDER [--steps 30]
 
 The first makes a FLUX of 70 M random weights (hidden 512, 4 + 8 blocks) in diffusers' layout, and a
 folder of pictures; any other model and pictures do as well. Batch 1, bf16, gradient checkpointing,
@@ -11,24 +11,24 @@ The plain loop is what a LoRA script written over the libraries does: FluxTransf
 LoRA in float32 on a bf16 base, accelerate's bf16 autocast, cached latents, AdamW, gradients
 clipped. The kit trains as `python -m bioicons_kit.train` does, logs and all.
 
-Ways take turns, each time in a new process. A step is what lies between two calls of the
-optimizer, whoever calls it, so reading, logging and drawing noise count. The first steps of
-each process are left out. Printed are medians over all rounds, and ratios to the plain loop.
+Each way is a process, and they take turns step by step. A step is what lies between two calls of
+the optimizer, whoever calls it, so reading, logging and drawing noise count. The first steps are
+left out. Printed are medians, by the clock and by the processor's time (where other work shares
+the machine, the second says more), and ratios to the plain loop.
 """
 
 import argparse
 import itertools
 import json
+import multiprocessing
 import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -126,17 +126,20 @@ def intake(images: Path, folder: Path) -> None:
     (folder / "licenses.toml").write_text('license = "CC0-1.0"\n')
 
 
-@contextmanager
-def optimizer_times() -> Iterator[list[float]]:
-    """Yield the list of moments, in seconds, at which an optimizer has taken a step."""
-    moments: list[float] = []
-    handle = register_optimizer_step_post_hook(
-        lambda *_: moments.append(time.perf_counter())
-    )
-    try:
-        yield moments
-    finally:
-        handle.remove()
+def take_turns(done: Connection) -> None:
+    """Tell each step's seconds, of the clock and of the processor, and wait for one's turn.
+
+    A step ends where an optimizer has taken one, whoever called it.
+    """
+    began: list[tuple[float, float]] = []
+
+    def ended(*_: object) -> None:
+        now = time.perf_counter(), time.process_time()
+        done.send([after - before for after, before in zip(now, began or now, strict=True)])
+        done.recv()
+        began[:] = time.perf_counter(), time.process_time()
+
+    register_optimizer_step_post_hook(ended)
 
 
 def kit(options: argparse.Namespace, folder: Path, quantization: str) -> None:
@@ -252,32 +255,18 @@ def plain_loss(flux: Any, clean: Tensor, text: dict[str, Tensor]) -> Tensor:
     return torch.nn.functional.mse_loss(velocity.float(), (noise - clean).float())
 
 
-def work(options: argparse.Namespace, way: str, folder: Path) -> None:
-    """Take steps one way; print the seconds of each after the warm-up, as JSON."""
+def work(options: argparse.Namespace, way: str, folder: Path, done: Connection) -> None:
+    """Take steps one way, in a process of its own."""
+    said = os.open(folder / f"{way}.log", os.O_CREAT | os.O_WRONLY)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
     torch.set_num_threads(options.threads)
+    take_turns(done)
     quantization = WAYS[way]
-    with optimizer_times() as moments:
-        if quantization is None:
-            plain(options, folder)
-        else:
-            kit(options, folder, quantization)
-    seconds = [after - before for before, after in itertools.pairwise(moments)]
-    print(json.dumps(seconds[WARM_UP - 1 :]))
-
-
-def measured(options: argparse.Namespace, way: str, folder: Path) -> list[float]:
-    """Return the seconds of each step of one way, taken in a new process."""
-    threads = str(options.threads)
-    done = subprocess.run(
-        [sys.executable, __file__, *sys.argv[1:], "--worker", way, str(folder)],
-        env={**os.environ, "OMP_NUM_THREADS": threads, "HF_HUB_OFFLINE": "1"},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    seconds: list[float] = json.loads(done.stdout.splitlines()[-1])
-    assert len(seconds) == options.steps, (way, seconds)
-    return seconds
+    if quantization is None:
+        plain(options, folder)
+    else:
+        kit(options, folder, quantization)
 
 
 def main() -> None:
@@ -286,38 +275,65 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("images", type=Path)
     parser.add_argument("--build", action="store_true", help="make both folders, and stop")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rank", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=77, help="length of the texts")
     parser.add_argument("--dtype", default="bf16", help="what the kit computes in")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.build:
         build(options.model, options.images)
-    elif options.worker:
-        work(options, options.worker[0], Path(options.worker[1]))
     else:
         compare(options)
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Take all ways in turn, and print the table."""
-    found: dict[str, list[float]] = {way: [] for way in options.ways}
+    """Have all ways take steps in turn, and print the table."""
+    os.environ |= {"OMP_NUM_THREADS": str(options.threads), "HF_HUB_OFFLINE": "1"}
+    context = multiprocessing.get_context("spawn")
+    found: dict[str, list[list[float]]] = {way: [] for way in options.ways}
     with tempfile.TemporaryDirectory() as name:
         intake(options.images, Path(name) / "images")
-        for _ in range(options.rounds):
-            for way in options.ways:
-                found[way] += measured(options, way, Path(name))
+        turns: dict[str, Connection] = {}
+        for way in options.ways:  # one after the other: they share a cache
+            turns[way], other = context.Pipe()
+            context.Process(target=work, args=(options, way, Path(name), other)).start()
+            other.close()
+            answer(turns[way], way, Path(name))
+        for step in range(1, options.steps + WARM_UP):
+            for way, turn in turns.items():
+                turn.send("go")
+                seconds = answer(turn, way, Path(name))
+                if step >= WARM_UP:
+                    found[way].append(seconds)
+        for turn in turns.values():
+            turn.send("go")
+        for process in multiprocessing.active_children():
+            process.join()
     print(f"torch {torch.__version__}, {platform.machine()}, {os.cpu_count()} cores,", end=" ")
-    print(f"load {os.getloadavg()[0]:.1f}, {options.threads} thread(s), {options.tokens} tokens")
-    print("| way | seconds a step, median (fastest) | to plain |\n|---|---|---|")
-    base = statistics.median(found[options.ways[0]])
-    for way, seconds in found.items():
-        median = statistics.median(seconds)
-        print(f"| {way} | {median:.3f} ({min(seconds):.3f}) | {median / base:.2f} |")
+    print(f"load {os.getloadavg()[0]:.1f}; {options.threads} thread(s), {options.tokens} tokens")
+    print("| way | s/step, median (fastest) | to plain | processor, s | to plain |")
+    print("|---|---|---|---|---|")
+    medians = {
+        way: list(map(statistics.median, zip(*each, strict=True))) for way, each in found.items()
+    }
+    for way, (clock, processor) in medians.items():
+        base, fastest = medians[options.ways[0]], min(found[way])[0]
+        print(f"| {way} | {clock:.3f} ({fastest:.3f}) | {clock / base[0]:.2f}", end=" | ")
+        print(f"{processor:.3f} | {processor / base[1]:.2f} |")
+
+
+def answer(turn: Connection, way: str, folder: Path) -> list[float]:
+    """Return what a process tells; where it has ended, say what it said, and end, too."""
+    try:
+        seconds: list[float] = turn.recv()
+    except EOFError:
+        print((folder / f"{way}.log").read_text(), file=sys.stderr)
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise SystemExit(f"'{way}' failed") from None
+    return seconds
 
 
 if __name__ == "__main__":

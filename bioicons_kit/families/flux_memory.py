@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bioicons_kit.errors import PresetError
-from bioicons_kit.families import flow, preservation
+from bioicons_kit.families import flow, flux_attention, preservation
 from bioicons_kit.families.base import Batch
 from bioicons_kit.memory import checkpointing, compiling, modulation, offload
 from bioicons_kit.preset import Memory, Objective, Train
@@ -84,6 +84,12 @@ def arrange(denoiser: Any, memory: Memory, device: torch.device) -> None:
     set_attention(denoiser, memory.attention)
     if memory.compile:
         compiling.apply(denoiser, names, device)
+        return  # the compiler has its own idea of what to compute again
+    from bioicons_kit.families import flux_blocks  # which imports diffusers
+
+    flux_blocks.apply(denoiser)
+    if device.type == "cpu" and memory.attention == "native":
+        flux_attention.apply(denoiser)
 
 
 def set_attention(denoiser: Any, name: str) -> None:

@@ -278,6 +278,9 @@ def _adapted(denoiser: nn.Module) -> list[tuple[str, Any]]:
 
 def _parameters(denoiser: nn.Module) -> list[nn.Parameter]:
     """Return the adapter's parameters, made float32; nothing else has a gradient."""
+    from bioicons_kit.lora import product  # which imports peft, and that takes seconds
+
+    product.shorten(denoiser)
     parameters = [p for p in denoiser.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.data = parameter.data.to(torch.float32)

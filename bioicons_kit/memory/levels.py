@@ -110,6 +110,8 @@ class _Rows:
 
     def decode(self, kept: Sequence[Tensor], dtype: torch.dtype) -> Decoded:
         stored, scale = kept
+        if stored.device.type == "cpu" and self.dtype == torch.float8_e4m3fn:
+            return Decoded(_float8(stored, dtype), scale.to(dtype))
         return Decoded(stored.view(self.dtype).to(dtype), scale.to(dtype))
 
 
@@ -208,6 +210,24 @@ LEVELS: Mapping[str, Level] = {
         _NormalFloat(),
     )
 }
+
+
+def _float8(stored: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return e4m3 numbers, given as bytes, in bfloat16 or float32; exact, on a CPU.
+
+    torch converts them one at a time there, which takes as long as multiplying with them. Here
+    sign, exponent and mantissa are put where the wider format has them, and 2^120 makes up for
+    the difference of the exponents' biases (7 and 127); e4m3's subnormals are the wider format's
+    before, and normal after. NaN, which is never stored, would become 480.
+    """
+    if dtype == torch.float64:
+        return stored.view(torch.float8_e4m3fn).to(dtype)
+    integer, shift, mask = {
+        torch.bfloat16: (torch.int16, 4, 0x87F0 - 2**16),
+        torch.float32: (torch.int32, 20, 0x87F00000 - 2**32),
+    }[dtype]
+    bits = stored.view(torch.int8).to(integer)  # the sign fills all that is above
+    return (bits.bitwise_left_shift_(shift).bitwise_and_(mask)).view(dtype).mul_(2.0**120)
 
 
 def stored_bytes(

@@ -28,18 +28,25 @@ class _QuantizedProduct(torch.autograd.Function):
     """`X W^T + b` with W in storage and only X differentiable."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, bias: Tensor | None, level: str, *kept: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, inputs: Tensor, bias: Tensor | None, level: str, stays: bool, *kept: Tensor
+    ) -> Tensor:
         ctx.level = level
-        ctx.save_for_backward(*kept)
+        # What is saved, checkpointing brings back by running the block again up to here; storage
+        # that stays where it is can be held as it is, so that no product is made just for it.
+        ctx.held = kept if stays and not torch.compiler.is_compiling() else None
+        if ctx.held is None:
+            ctx.save_for_backward(*kept)
         return _product(inputs, bias, level, kept)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        kept = ctx.saved_tensors  # once: each time, checkpointing would compute them again
+        # once: each time, checkpointing would compute them again
+        kept = ctx.saved_tensors if ctx.held is None else ctx.held
         values, scale = LEVELS[ctx.level].decode(kept, grad.dtype)
         scaled = grad if scale is None else grad * scale
-        return scaled @ values, None, None, *(None for _ in kept)
+        return scaled @ values, None, None, None, *(None for _ in kept)
 
 
 def _product(inputs: Tensor, bias: Tensor | None, level: str, kept: Sequence[Tensor]) -> Tensor:
@@ -67,6 +74,9 @@ class QuantizedLinear(nn.Linear):
         bias: the layer's bias, kept as it is, or None.
         dtype: what the layer computes in, for those who ask for its weight's dtype.
 
+    Attributes:
+        stays: whether the storage is where it is for the whole of a step; `offload` moves some.
+
     Shapes: input `[..., in_features]`, output `[..., out_features]`.
     """
 
@@ -82,6 +92,7 @@ class QuantizedLinear(nn.Linear):
         self.in_features = in_features
         self.out_features = out_features
         self.level = level
+        self.stays = True
         self.dtype = dtype
         self.slots = LEVELS[level].slots(out_features, in_features)
         self.stored: Tensor
@@ -138,7 +149,7 @@ class QuantizedLinear(nn.Linear):
             # torch.compile cannot trace a function of its own where nothing asks for a gradient
             return _product(input, self.bias, self.level, self.kept)
         product: Tensor = _QuantizedProduct.apply(  # type: ignore[no-untyped-call]
-            input, self.bias, self.level, *self.kept
+            input, self.bias, self.level, self.stays, *self.kept
         )
         return product
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from bioicons_kit.memory import host
+from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.memory.plan import SLOTS, spread
 
 _ALIGNED = 256  # bytes; kernels read weights in wide words
@@ -203,6 +204,8 @@ def _store(block: nn.Module) -> _Stored:
     places, start = [], 0
     tensors = list(moved(block))
     for module, name, tensor in tensors:
+        if isinstance(module, QuantizedLinear):
+            module.stays = False
         places.append(
             _Place(module, name, start, start + tensor.nbytes, tensor.dtype, tensor.shape)
         )

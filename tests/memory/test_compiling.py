@@ -48,7 +48,7 @@ def test_blocks_of_one_kind_share_what_is_compiled(
     _, graphs = compiled(memory, 8)
     assert graphs == 4
     out = capsys.readouterr().out
-    for kind in ("FluxTransformerBlock", "FluxSingleTransformerBlock"):
+    for kind in ("DoubleBlock", "SingleBlock"):
         assert f"{kind}: once, which may take minutes" in out
         assert f"{kind} in " in out
 
