@@ -30,3 +30,19 @@ def test_full_size_flux_runs_small_and_holds_what_was_planned():
         assert float(row[8]) > 0
     peaks = [float(row[3]) for row in rows[1:]]
     assert peaks == sorted(peaks, reverse=True)
+
+
+def test_style_targets_runs_small_and_early_blocks_run_once():
+    done = subprocess.run(
+        [
+            *(sys.executable, REPOSITORY / "benchmarks" / "style_targets.py"),
+            *("--steps=2", "--hidden=128", "--pixels=64"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
+    again = {row[0].strip(): row[2].strip() for row in rows[1:]}
+    assert again == {"all": "12", "style": "4"}
