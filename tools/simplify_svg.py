@@ -26,8 +26,8 @@ def main(arguments: Sequence[str]) -> None:
     from bioicons_kit.icons.clean import (  # late: a mistyped option is told at once
         batch as clean_batch,
     )
-    from bioicons_kit.icons.clean import crew
-    from bioicons_kit.icons.clean.cleaner import Task, clean
+    from bioicons_kit.icons.clean.cleaner import MEMORY, Task, clean
+    from bioicons_kit.icons.processes.pool import Pool
     from bioicons_kit.svg.credit import Credit
 
     found = clean_batch.targets(options.inputs, options.out)
@@ -48,14 +48,17 @@ def main(arguments: Sequence[str]) -> None:
     ]
     report: dict[str, Any] = {"tolerance": options.tolerance, "files": [], "failed": []}
     try:
-        with console.bar("simplify", len(tasks), "file") as bar:
-            for done in crew.run(clean, tasks, min(options.workers, len(tasks)), options.seconds):
-                if done.result is None:
+        with (
+            console.bar("simplify", len(tasks), "file") as bar,
+            Pool[Task](clean, options.workers, options.seconds, MEMORY) as pool,
+        ):
+            for done in pool.run(tasks, in_order=False):
+                if done.answer is None:
                     console.warn(f"{console.shown(done.task.source)}: {done.problem}")
                     failure = {"file": str(done.task.source), "problem": done.problem}
                     report["failed"].append(failure)
                 else:
-                    report["files"].append({**done.result, "seconds": round(done.seconds, 3)})
+                    report["files"].append({**done.answer[0], "seconds": round(done.seconds, 3)})
                 bar.update()
     finally:  # what was done before Ctrl-C is told, too
         report["files"].sort(key=lambda entry: entry["file"])

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bioicons_kit.files import sha256_bytes
-from bioicons_kit.icons import picture, workers
+from bioicons_kit.icons import picture
 from bioicons_kit.icons.picture import Recipe
+from bioicons_kit.icons.processes import pool
 from bioicons_kit.icons.workers import Painters, Task
 
 RECIPE = Recipe(64, 64, 0.05, "auto")
@@ -75,7 +76,7 @@ def test_work_is_done_a_little_ahead_and_no_further(painters, tmp_path):
     outcomes = painters.paint(tasks)
     assert next(outcomes).picture
     outcomes.close()
-    assert next(taken) <= 2 * workers._AHEAD + 2
+    assert next(taken) <= 2 * pool.AHEAD + 2
 
 
 def test_files_that_are_none_are_refused_at_once(painters, tmp_path):
@@ -119,7 +120,7 @@ def test_what_takes_too_long_or_too_much_is_ended_and_the_rest_goes_on(tmp_path)
     with Painters(1, seconds=3.0, memory=300_000_000) as one:
         outcomes = list(one.paint(tasks))
     assert [bool(outcome.picture) for outcome in outcomes] == [True, False, True, False, True]
-    assert outcomes[1].problem == "took longer than 3 s to draw"
+    assert outcomes[1].problem == "took longer than 3 s"
     assert "memory" in outcomes[3].problem
 
 
@@ -131,7 +132,7 @@ def test_worker_that_dies_is_replaced_and_none_is_left(tmp_path):
         (first,) = (each._process.pid for each in one._alive)
         os.kill(first, signal.SIGKILL)
         lost, found = one.paint([task, task])
-        assert "ended the process that drew it (signal 9)" in lost.problem
+        assert "ended the process that worked on it (signal 9)" in lost.problem
         assert found.picture
         (second,) = (each._process.pid for each in one._alive)
     assert ends(first, 0.2)
@@ -139,7 +140,7 @@ def test_worker_that_dies_is_replaced_and_none_is_left(tmp_path):
 
 
 def test_nothing_is_started_for_nothing(monkeypatch):
-    monkeypatch.setattr(workers, "_Worker", None)
+    monkeypatch.setattr(pool, "_Worker", None)
     with Painters() as none:
         assert list(none.paint([])) == []
 

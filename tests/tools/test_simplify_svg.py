@@ -1,14 +1,10 @@
 """The command: where results go, what the report says, what is refused, what cannot stop it."""
 
 import json
-import os
-import time
 
 import pytest
 
-from bioicons_kit.errors import DocumentError
 from bioicons_kit.icons.clean import batch as clean_batch
-from bioicons_kit.icons.clean import crew
 from bioicons_kit.svg.credit import Credit
 
 PATH = "M10 50" + "l1.0001 .5001" * 60 + "v30z"
@@ -95,28 +91,3 @@ def test_what_cannot_be_done_is_refused(folder, tool, command, monkeypatch, argu
     (folder / "empty").mkdir()
     assert said in command(tool("simplify_svg"), *arguments).error
     assert not list(folder.rglob("*.simplified.svg"))
-
-
-def nap(seconds: float) -> float:
-    """Work that takes a while."""
-    if seconds < 0:
-        raise DocumentError("cannot\nsleep backward")
-    if seconds == 1.5:
-        os._exit(3)
-    if seconds == 1.25:
-        raise ZeroDivisionError
-    time.sleep(seconds)
-    return seconds
-
-
-def test_a_task_that_hangs_or_dies_costs_itself_only():
-    tasks = [0.0, 60.0, -1.0, 1.5, 1.25, 0.125]
-    # the limit starts to count when the process is there
-    crew_ = {done.task: done for done in crew.run(nap, tasks, 2, 0.5)}
-    assert crew_[0.0].result == 0.0
-    assert crew_[0.125].result == 0.125
-    assert "longer than" in crew_[60.0].problem
-    assert crew_[-1.0].problem == "cannot sleep backward"
-    assert "ended" in crew_[1.5].problem
-    assert "ZeroDivisionError" in crew_[1.25].problem
-    assert len(crew_) == len(tasks)
