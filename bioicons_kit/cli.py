@@ -4,6 +4,7 @@
 2    the user's input cannot be used: one line says what, where and what to do
 130  stopped with Ctrl-C
 141  what read the output has closed it, as `| head` does
+143  stopped with SIGTERM, where the command makes an end of its own (training)
 """
 
 import argparse

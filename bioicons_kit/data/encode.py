@@ -5,8 +5,9 @@ something to do, and freed before the next one is loaded. While it works, other 
 draw the next pictures and a thread writes the last entries (`fill`, `overlap`).
 """
 
+import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -53,6 +54,7 @@ class Encoded:
         texts: the text entries, one an encoder, of every caption, of every sample prompt, of
             the empty text, of the trigger and of the class to preserve.
         plan: what all of it was made from.
+        seconds: that encoding pictures, and texts, took.
     """
 
     rows: tuple[Row, ...]
@@ -60,6 +62,7 @@ class Encoded:
     items: tuple[Item, ...]
     texts: Mapping[str, tuple[Entry, ...]]
     plan: Plan
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def content(self, preset: Preset) -> Content:
         """Return what training batches are made of; validation rows are not."""
@@ -90,10 +93,13 @@ def dataset(rows: Sequence[Row], job: Job, only: Part | None = None) -> Encoded:
     """
     planned = plan.dataset(rows, job)
     failed: dict[Entry, str] = {}
+    began = time.monotonic()
     if only != "text":
         failed = pictures(planned, job)
+    drawn = time.monotonic()
     if only != "latents":
         _texts(planned.texts, job)
+    seconds = {"pictures": drawn - began, "texts": time.monotonic() - drawn}
     console.say("memory", peak.told(job.device))
     kept = _kept(rows, planned, failed)
     _tell_sizes(kept)
@@ -103,6 +109,7 @@ def dataset(rows: Sequence[Row], job: Job, only: Part | None = None) -> Encoded:
         tuple(_item(each, planned, job.preset) for each in kept),
         planned.of_text,
         planned,
+        seconds,
     )
 
 

@@ -31,7 +31,7 @@ from bioicons_kit.lora.formats import Layer
 from bioicons_kit.memory import modulation
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
-from bioicons_kit.train import fitting, loop, optim, peaks, resume, run_folder
+from bioicons_kit.train import fitting, loop, optim, peaks, resume, run_folder, tracking
 from bioicons_kit.train.checkpoint import Kept
 from bioicons_kit.train.keeping import Keeper
 from bioicons_kit.train.run_folder import RunFolder
@@ -91,7 +91,8 @@ def run(
         resume.require_same_content(kept, identity, preset)
 
     records = manifest.records(encoded.rows, encoded.captions, preset.dataset)
-    with peaks.watched("load", planned, preset, work.device):
+    phases = dict(encoded.seconds)
+    with timed("load", phases), peaks.watched("load", planned, preset, work.device):
         denoiser = load_denoiser(work)
     state = begin(work, denoiser, modules, begun, kept)
     if kept is not None and kept.plain["identity"]["validation"] != identity["validation"]:
@@ -101,7 +102,7 @@ def run(
     # last: a model that cannot load leaves no folder
     with open_folder(work, root, records, kept) as folder:
         keeper = Keeper(work, folder, identity, command, state.step)
-        with peaks.watched("train", planned, preset, work.device):
+        with timed("train", phases), peaks.watched("train", planned, preset, work.device):
             stop = loop.train(work, denoiser, state, encoded, keeper)
         if stop:
             keeper.tell()
@@ -111,11 +112,22 @@ def run(
         if accelerator.is_main_process:
             with optim.evaluation_mode(state.optimizer):
                 save_lora(work, denoiser, records, folder)
-                with peaks.watched("sample", planned, preset, work.device):
+                with (
+                    timed("sample", phases),
+                    peaks.watched("sample", planned, preset, work.device),
+                ):
                     draw_samples(work, denoiser, encoded, folder)
-            write_summary(folder, work, state, time.monotonic() - started)
+            write_summary(folder, work, state, time.monotonic() - started, phases)
             tell_what_next(folder, preset)
     return folder
+
+
+@contextmanager
+def timed(phase: str, phases: dict[str, float]) -> Iterator[None]:
+    """Note how many seconds a phase took."""
+    began = time.monotonic()
+    yield
+    phases[phase] = time.monotonic() - began
 
 
 def start(preset: Preset, root: Path) -> Accelerator:
@@ -126,7 +138,7 @@ def start(preset: Preset, root: Path) -> Accelerator:
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False)
     accelerator = job.accelerator(
         gradient_accumulation_steps=preset.train.accumulation,
-        log_with="tensorboard",
+        log_with=tracking.trackers(preset, root),
         project_dir=root,
         kwargs_handlers=[ddp],
     )
@@ -247,7 +259,9 @@ def draw_samples(
     sample.write_comparison(folder.comparison, rows, preset, ("learned from", shown))
 
 
-def write_summary(folder: RunFolder, work: Job, state: State, seconds: float) -> None:
+def write_summary(
+    folder: RunFolder, work: Job, state: State, seconds: float, phases: Mapping[str, float]
+) -> None:
     """Write when and how the run went; the only file of a run that names a date."""
     accelerator = work.accelerator
     losses = [loss for loss in state.losses if math.isfinite(loss)]
@@ -255,6 +269,7 @@ def write_summary(folder: RunFolder, work: Job, state: State, seconds: float) ->
     summary: dict[str, Any] = {
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
+        "phases": {name: round(each, 1) for name, each in phases.items()},
         "loss_first_tenth": sum(losses[:tenth]) / tenth,
         "loss_last_tenth": sum(losses[-tenth:]) / tenth,
         "skipped_steps": state.skipped,

@@ -1,24 +1,71 @@
-"""Numbers while training: TensorBoard through accelerate, and `metrics.jsonl`."""
+"""Numbers while training: `metrics.jsonl`; through accelerate TensorBoard, and W&B by option."""
 
+import importlib.util
 import json
 import math
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from accelerate import Accelerator
 
-from bioicons_kit.files import storage_errors
+from bioicons_kit.errors import TrainingError
+from bioicons_kit.files import sha256_bytes, storage_errors
+from bioicons_kit.preset import Preset
+
+_LOGS = "logs"  # folder of the run's
+
+
+def trackers(preset: Preset, root: Path) -> list[Any]:
+    """Return what accelerate is to log with.
+
+    Args:
+        preset: says whether Weights & Biases is wanted.
+        root: the run's folder, by which a run that goes on is the same one there.
+
+    Raises:
+        TrainingError: it is wanted, and not installed.
+    """
+    if not preset.tracking.wandb:
+        return ["tensorboard"]
+    if importlib.util.find_spec("wandb") is None:
+        raise TrainingError(
+            "tracking.wandb needs wandb: pip install -c constraints.txt -e '.[tracking]'"
+        )
+    from accelerate.tracking import WandBTracker
+
+    same = sha256_bytes(str(root).encode())[:16]
+    place, known = str(root / _LOGS), {"id": same, "resume": "allow"}
+    return [
+        "tensorboard",
+        WandBTracker(preset.tracking.project, name=preset.name, dir=place, **known),
+    ]
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what Weights & Biases refuses into one line."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("wandb."):
+            raise
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TrainingError(
+            f"Weights & Biases: {first}; run wandb login, set WANDB_MODE=offline, or leave "
+            "tracking.wandb out"
+        ) from error
 
 
 class Tracker:
     """Writes each step's numbers; on the main process only. Use it in a `with` block.
 
     Args:
-        accelerator: made with `log_with="tensorboard"` and the run's folder.
+        accelerator: made with what `trackers` returned, and the run's folder.
         metrics: the file that gets one JSON object a line.
         settings: shown as hyperparameters.
         start: the step that the run goes on from; later ones in the logs are void.
@@ -33,9 +80,11 @@ class Tracker:
     ) -> None:
         self._accelerator, self._metrics = accelerator, metrics
         self._hook = threading.excepthook
-        with storage_errors(metrics):
+        with storage_errors(metrics), _refusals():
+            if accelerator.is_main_process:
+                (metrics.parent / _LOGS).mkdir(exist_ok=True)
             accelerator.init_trackers(
-                "logs",
+                _LOGS,
                 config=None if start else settings,
                 init_kwargs={"tensorboard": {"purge_step": start + 1}} if start else {},
             )

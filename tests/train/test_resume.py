@@ -1,6 +1,5 @@
 """Stopped and gone on with, a run is the run that was not stopped; anything else is refused."""
 
-import json
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from bioicons_kit import preset_file
 from bioicons_kit.train import checkpoint, loop
 from bioicons_kit.train.__main__ import main
 from bioicons_kit.train.run_folder import RunFolder
+from tests.train.conftest import lines, series
 
 STEPS = 6
 PRIOR = """
@@ -33,16 +33,6 @@ EVERYTHING = (
     "checkpoint.every=2",
 )
 PLAIN = ("train.batch_size=1", "dataset.buckets.0.limit=2")
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-def series(run: RunFolder) -> list[dict[str, Any]]:
-    """Every number of every step that does not tell the time."""
-    timed = ("seconds", "samples_per_second")
-    return [{k: v for k, v in line.items() if k not in timed} for line in lines(run.metrics)]
 
 
 Go = Callable[..., RunFolder]
@@ -112,6 +102,27 @@ def tensorboard(run: RunFolder) -> list[tuple[int, float]]:
     events = EventAccumulator(str(run.logs))
     events.Reload()
     return [(event.step, event.value) for event in events.Scalars("loss")]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("train.optimizer=adafactor", "train.schedule=cosine"),
+        ("train.optimizer=prodigy", "train.learning_rate=1.0", "train.schedule=wsd"),
+        ("train.optimizer=schedule_free", "train.warmup_steps=1"),
+        ("lora.dora=true", "memory.quantization=none", "lora.plus=4"),
+        ("lora.plus=8", "lora.rslora=true", "lora.alpha=4", "train.schedule=polynomial"),
+        ('lora.targets=["style"]', "train.loss=huber", "train.weighting=cosmap"),
+        ("train.preservation=output", "train.preservation_class=an icon", "lora.dropout=0.3"),
+    ],
+    ids=lambda more: more[0],
+)
+def test_whatever_is_trained_goes_on_to_the_bit(go: Go, more: tuple[str, ...]) -> None:
+    whole = go("whole", (*PLAIN, *more), steps=4)
+    go("run", (*PLAIN, *more), steps=4, stop=2)
+    run = go("run", (*PLAIN, *more), "--resume", steps=4)
+    assert series(run) == series(whole)
+    assert run.lora.read_bytes() == whole.lora.read_bytes()
 
 
 def test_an_earlier_checkpoint_takes_the_run_back_to_it(go: Go) -> None:

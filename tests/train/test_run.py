@@ -17,18 +17,13 @@ from bioicons_kit.files import sha256_file
 from bioicons_kit.lora.formats import read_diffusers
 from bioicons_kit.train.__main__ import main
 from bioicons_kit.train.run_folder import RunFolder
+from tests.train.conftest import series
 
 Train = Callable[..., RunFolder]
 
 
 def metrics(folder: RunFolder) -> list[dict[str, float]]:
     return [json.loads(line) for line in folder.metrics.read_text("utf-8").splitlines()]
-
-
-def untimed(folder: RunFolder) -> list[dict[str, float]]:
-    """Every number that does not tell the time."""
-    timed = ("seconds", "samples_per_second")
-    return [{k: v for k, v in line.items() if k not in timed} for line in metrics(folder)]
 
 
 def losses(folder: RunFolder) -> list[float]:
@@ -200,7 +195,7 @@ def test_two_runs_give_the_same_losses_the_same_lora_and_the_same_pictures(
 ) -> None:
     again = RunFolder(tmp_path / "runs" / "small")
     main([str(small_preset)])
-    assert untimed(again) == untimed(finished)
+    assert series(again) == series(finished)
     assert again.lora.read_bytes() == finished.lora.read_bytes()
     assert again.comparison.read_bytes() == finished.comparison.read_bytes()
     assert again.manifest.read_bytes() == finished.manifest.read_bytes()
@@ -245,8 +240,8 @@ def test_the_loss_falls(train: Train) -> None:
         "train.learning_rate=5e-3",
         "memory.checkpointing=false",
     )
-    series = losses(run)
-    assert sum(series[-15:]) < 0.9 * sum(series[:15])
+    told = losses(run)
+    assert sum(told[-15:]) < 0.9 * sum(told[:15])
 
 
 def test_accumulated_steps_are_larger_batches(train: Train) -> None:
@@ -280,11 +275,11 @@ def test_other_settings_train_too_and_each_in_its_own_way(
     train: Train, finished: RunFolder, override: str
 ) -> None:
     run = train("other", override, "train.steps=2")
-    series = losses(run)
-    assert all(0 < loss < 10 for loss in series)
-    assert series != losses(finished)[:2]
+    told = losses(run)
+    assert all(0 < loss < 10 for loss in told)
+    assert told != losses(finished)[:2]
     if override != "train.timestep_sampling=logit_normal":
-        assert series == pytest.approx(losses(finished)[:2], rel=0.05)  # but for rounding
+        assert told == pytest.approx(losses(finished)[:2], rel=0.05)  # but for rounding
     assert read_diffusers(run.lora, "transformer")[0]
 
 
@@ -348,7 +343,7 @@ def test_a_process_of_its_own_gives_the_same_run(
     done = command("-m", "bioicons_kit.train", str(small_preset), PYTHONHASHSEED="7")
     assert done.returncode == 0, done.stderr
     run = RunFolder(tmp_path / "runs" / "small")
-    assert untimed(run) == untimed(finished)
+    assert series(run) == series(finished)
     assert run.lora.read_bytes() == finished.lora.read_bytes()
     assert "training" in done.stderr
     assert "step/s" in done.stderr

@@ -1,13 +1,14 @@
 """Validation and pictures on the way: the same each time, and no bit of the training changed."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
 
-from bioicons_kit.train import checkpoint, pictures
+from bioicons_kit.train import checkpoint, pictures, tracking
 from bioicons_kit.train.__main__ import main
 from bioicons_kit.train.validate import Validator
 from tests.train.conftest import Trained, lines, series
@@ -101,3 +102,13 @@ def test_pictures_without_prompts_are_refused(command: Any, small_preset: Path) 
 )
 def test_a_strip_is_spread_over_all_steps(count: int, chosen: list[int]) -> None:
     assert pictures.spread(count, 10) == chosen
+
+
+def test_weights_and_biases_is_refused_where_it_is_not_installed(
+    command: Any, small_preset: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr(tracking.importlib.util, "find_spec", lambda name: None)
+    line = command(main, small_preset, "--set=tracking.wandb=true").error
+    assert line.startswith("tracking.wandb needs wandb: pip install")
+    assert not (tmp_path / "runs").exists()
