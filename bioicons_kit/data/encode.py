@@ -62,7 +62,7 @@ class Encoded:
     items: tuple[Item, ...]
     texts: Mapping[str, tuple[Entry, ...]]
     plan: Plan
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def content(self, preset: Preset) -> Content:
         """Return what training batches are made of; validation rows are not."""
