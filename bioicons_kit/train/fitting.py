@@ -138,8 +138,8 @@ class Fitter:
         if "modulation" in free:  # nothing that is trained can be computed ahead
             ahead = None if self.planner.is_frozen else False
         offload: int | None = len(layout.offloaded)
-        if "offload_blocks" in free:
-            offload = 0 if memory.compile else None
+        if "offload_blocks" in free:  # DoRA looks at base weights, which have to be there
+            offload = 0 if memory.compile or self.preset.lora.dora else None
         return fit.Fixed(
             kept=None if "checkpointing" in free else layout.kept,
             inputs_on_host=None if "checkpoint_inputs" in free else layout.inputs_on_host,

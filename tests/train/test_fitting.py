@@ -108,6 +108,15 @@ def test_modulation_that_is_trained_is_not_computed_ahead():
 
 
 @pytest.mark.usefixtures("six_blocks")
+def test_dora_keeps_its_blocks_on_the_device():
+    tight = ("memory.fit=4.2GB", "memory.quantization=none", "memory.modulation=resident")
+    made, _ = fitting.fitted(preset(*tight, name="cc0_animals"), CPU, 1)
+    assert made.memory.offload_blocks > 0
+    with pytest.raises(TrainingError, match="the run does not fit"):
+        fitting.fitted(preset(*tight, "lora.dora=true", name="cc0_animals"), CPU, 1)
+
+
+@pytest.mark.usefixtures("six_blocks")
 def test_a_run_that_cannot_fit_is_refused_with_what_would_make_it():
     given = preset("memory.fit=4.2GB", "memory.quantization=none", "memory.offload_blocks=0",
                    "memory.modulation=resident", name="cc0_animals")  # fmt: skip
