@@ -123,7 +123,7 @@ def test_a_run_that_cannot_fit_is_refused_with_what_would_make_it():
     with pytest.raises(TrainingError) as refused:
         fitting.fitted(given, CPU, 1)
     text = str(refused.value)
-    assert text.startswith("the run does not fit: training at 1024 px needs 3.5")
+    assert text.startswith("the run does not fit: training at 1024 px needs 3.4")
     assert "there are 3.20 GiB; it would fit with memory." in text
     assert 'memory.modulation = "ahead"' in text
     assert "\n" not in text
