@@ -45,14 +45,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sample": FOUNDATION
     | {"memory", "families", "svg", "icons", "data", "lora", "sheet", "vectorize"},
 }
-MAY_IMPORT["train"] = MAY_IMPORT["sample"] | {"sample"}
+MAY_IMPORT["card"] = PLAIN | {"icons"}
+MAY_IMPORT["train"] = MAY_IMPORT["sample"] | {"sample", "card"}
 MAY_IMPORT["tools"] = MAY_IMPORT["train"] | {"train"}
 
 LONGEST = 350  # lines: what a reader takes in at one sitting
 LONGER: dict[str, int] = {}
 
 TORCH = {"torch", "safetensors", "accelerate", "peft", "optimum", "diffusers", "transformers"}
-WITHOUT_TORCH = PLAIN | {"icons", "svg", "drawings"}
+WITHOUT_TORCH = PLAIN | {"icons", "svg", "drawings", "card"}
 FAMILIES_ONLY = {"diffusers", "transformers"}
 
 

@@ -7,9 +7,9 @@ here, but where they are opened.
 """
 
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from bioicons_kit.preset.data import BUCKET_STEP, Augment, Mask, Sizes
 from bioicons_kit.preset.dataset import Bucket, Dataset, HeldOut, Policy
@@ -27,6 +27,7 @@ from bioicons_kit.preset.values import (
     is_hub_id,
     is_plain,
     refuse,
+    words,
 )
 
 __all__ = [
@@ -94,6 +95,21 @@ class Output(Table):
         description="Folder of this run under root: letters, digits, '.', '_' and '-'; the "
         "preset's file name without .toml if absent.",
     )
+    formats: Annotated[
+        tuple[Literal["diffusers", "kohya"], ...],
+        BeforeValidator(words, json_schema_input_type=list[Literal["diffusers", "kohya"]]),
+    ] = Field(
+        ("diffusers",),
+        description="Layouts the LoRA is written in: diffusers (lora.safetensors, always) and "
+        "kohya (lora-kohya.safetensors beside it).",
+    )
+
+    @field_validator("formats")
+    @classmethod
+    def _has_diffusers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "diffusers" not in value or len(set(value)) < len(value):
+            raise refuse('must hold "diffusers", and each layout once')
+        return value
 
     @field_validator("name")
     @classmethod

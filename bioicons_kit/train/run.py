@@ -24,14 +24,23 @@ from bioicons_kit.data import encode, job, selection
 from bioicons_kit.data.job import Job
 from bioicons_kit.icons import manifest, raster
 from bioicons_kit.icons.credits import attribution
-from bioicons_kit.lora import adapter, formats, metadata
+from bioicons_kit.lora import adapter
 from bioicons_kit.lora import start as start_lora
 from bioicons_kit.lora.ema import Ema
 from bioicons_kit.lora.formats import Layer
 from bioicons_kit.memory import modulation
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
-from bioicons_kit.train import fitting, loop, optim, peaks, resume, run_folder, tracking
+from bioicons_kit.train import (
+    fitting,
+    loop,
+    optim,
+    outcome,
+    peaks,
+    resume,
+    run_folder,
+    tracking,
+)
 from bioicons_kit.train.checkpoint import Kept
 from bioicons_kit.train.keeping import Keeper
 from bioicons_kit.train.run_folder import RunFolder
@@ -111,13 +120,14 @@ def run(
         # The loop has closed the process group: the others are done, and wait for nobody.
         if accelerator.is_main_process:
             with optim.evaluation_mode(state.optimizer):
-                save_lora(work, denoiser, records, folder)
+                outcome.loras(work, denoiser, state, records, folder)
                 with (
                     timed("sample", phases),
                     peaks.watched("sample", planned, preset, work.device),
                 ):
                     draw_samples(work, denoiser, encoded, folder)
             write_summary(folder, work, state, time.monotonic() - started, phases)
+            outcome.pages(folder, preset, records)
             tell_what_next(folder, preset)
     return folder
 
@@ -231,17 +241,6 @@ def begin(
         set_generators(state.rng, work.device)
         console.say("resumed", f"from step {kept.step}, {console.shown(kept.path)}")
     return state
-
-
-def save_lora(
-    work: Job, denoiser: nn.Module, records: Sequence[manifest.Record], folder: RunFolder
-) -> None:
-    """Write the adapter as a LoRA file that says what it was trained on."""
-    digest = manifest.digest(records)
-    header = metadata.header(work.preset, work.family.architecture, records, digest)
-    layers = adapter.extract(denoiser)
-    formats.write_diffusers(folder.lora, layers, work.family.lora_prefix, header)
-    console.say("lora", f"{console.shown(folder.lora)} ({folder.lora.stat().st_size / 1e6:.1f} MB)")
 
 
 def draw_samples(

@@ -5,6 +5,10 @@ runs/<name>/
   dataset/metadata.jsonl   the icons: captions, authors, licenses, hashes
   dataset/ATTRIBUTION.md   the credits their licenses ask for
   lora.safetensors         the result, in diffusers' layout
+  lora-ema.safetensors     its moving average, if lora.ema asks for one
+  lora-kohya.safetensors   the result in kohya's layout, if output.formats asks for it
+  README.md                the model card
+  report.html              the page on the run: curves, pictures, credits
   samples/                 the preset's prompts, without and with the LoRA
   samples/steps/           the same while training, and a strip of each over the steps
   comparison.png           the same, side by side in one picture
@@ -56,6 +60,26 @@ class RunFolder:
         return self.root / "lora.safetensors"
 
     @property
+    def lora_ema(self) -> Path:
+        """The trained LoRA's moving average, where one was kept."""
+        return self.root / "lora-ema.safetensors"
+
+    @property
+    def lora_kohya(self) -> Path:
+        """The trained LoRA in kohya's layout, where it was asked for."""
+        return self.root / "lora-kohya.safetensors"
+
+    @property
+    def card(self) -> Path:
+        """The model card, for people and for the hub."""
+        return self.root / "README.md"
+
+    @property
+    def report(self) -> Path:
+        """The page on the run."""
+        return self.root / "report.html"
+
+    @property
     def samples(self) -> Path:
         """Folder of the single pictures."""
         return self.root / "samples"
@@ -104,6 +128,7 @@ class RunFolder:
 _NAMES = {
     *("preset.toml", "dataset", "lora.safetensors", "samples", "comparison.png"),
     *("metrics.jsonl", "validation.jsonl", "logs", "checkpoints", "run.json"),
+    *("lora-ema.safetensors", "lora-kohya.safetensors", "README.md", "report.html"),
 }
 
 

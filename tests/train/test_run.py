@@ -63,6 +63,8 @@ def test_every_file_of_a_run_is_there_and_no_other(finished: RunFolder) -> None:
         "comparison.png",
         "metrics.jsonl",
         "run.json",
+        "README.md",
+        "report.html",
         *(
             f"checkpoints/step-000003/{name}"
             for name in (

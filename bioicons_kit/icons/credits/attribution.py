@@ -43,7 +43,7 @@ def markdown(records: Sequence[Record]) -> str:
 def _section(license_: License, records: Sequence[Record]) -> str:
     """Return the credits of the pictures under one license."""
     lines = [
-        f"## {_escaped(license_.name)} ({license_.spdx})\n",
+        f"## {escaped(license_.name)} ({license_.spdx})\n",
         _counted(len(records), "picture") + (f" under <{license_.url}>." * bool(license_.url)),
         f"\n- The pictures: {_uncapitalized(license_.asks)}",
         f"- A LoRA: {_uncapitalized(license_.asks_of_a_lora)}\n",
@@ -58,7 +58,7 @@ def _credit(record: Record) -> str:
     """Return the line that names one picture's title, author, source, license and changes."""
     license_ = licenses.get(record["license"])
     return (
-        f'- "{_escaped(record["title"])}" by {_linked(record["author"], record["author_url"])}, '
+        f'- "{escaped(record["title"])}" by {_linked(record["author"], record["author_url"])}, '
         f"source {_linked(record['source'], record['source_url'])}, "
         f"{_linked(license_.spdx, license_.url or None)}; {record['changes']}"
     )
@@ -79,10 +79,10 @@ def _notice(license_: License, records: Sequence[Record]) -> str:
 
 def _linked(text: str, url: str | None) -> str:
     """Return `text` as a link to `url`, which is a web address, or alone."""
-    return f"[{_escaped(text)}](<{url}>)" if url else _escaped(text)
+    return f"[{escaped(text)}](<{url}>)" if url else escaped(text)
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return `text` so that Markdown shows it as it is."""
     return re.sub(r"([\\`*_\[\]<>#|~$&!])", r"\\\1", text)
 
