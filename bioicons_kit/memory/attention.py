@@ -2,8 +2,8 @@
 
 torch's fused attention for CPUs multiplies bfloat16 tiles without the processor's bfloat16
 units. Here the whole matrix of weights is made: its exponents from a product in float32 (so
-no less exact than the fused kernel), all other products in bfloat16. Forward and back that is
-half as fast again, and takes memory that grows with the square of the tokens; where it would
+no less exact than the fused kernel), all other products in bfloat16. Forward and back that takes
+two thirds of the time, and memory that grows with the square of the tokens; where it would
 be much, and in float32, torch's own is used.
 """
 
