@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> None:
     from bioicons_kit.svg.credit import Credit
 
     found = clean_batch.targets(options.inputs, options.out)
+    if options.report is not None and options.report.is_dir():
+        raise KitError(f"--report {options.report}: is a folder; name a file")
     if options.resume:
         found = {source: target for source, target in found.items() if not target.exists()}
     url = clean_batch.license_url(options.license)

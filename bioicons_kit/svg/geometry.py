@@ -141,7 +141,10 @@ def combined(weights: Sequence[Floats], vectors: Floats) -> Floats:
     sums: Floats = np.empty((*weights[0].shape, 2))
     for axis in (0, 1):
         values = vectors[:, :, axis, None]
-        sums[..., axis] = sum(weight * values[:, index] for index, weight in enumerate(weights))
+        total = weights[0] * values[:, 0]
+        for index, weight in enumerate(weights[1:], start=1):
+            total += weight * values[:, index]
+        sums[..., axis] = total
     return sums
 
 

@@ -1,8 +1,9 @@
 """How alike two pictures are: structural similarity, and whether something broke.
 
 SSIM is that of Wang, Bovik, Sheikh, Simoncelli (IEEE TIP 13(4), 2004) on luminance, with the
-uniform window, which is fast to sum. Windows in which both pictures are equal have
-similarity 1 and are not computed: most of an icon is as it was. "Broken" is
+uniform window, which is fast to sum (`benchmarks/ssim.py` keeps to the paper's Gaussian one, as
+most published numbers do). Windows in which both pictures are equal have similarity 1 and are
+not computed: most of an icon is as it was. "Broken" is
 coarser and local: some 3 x 3 pixels that all differ by more than a quarter of the range in
 the same channel, which an edge that moves by half a pixel cannot do.
 """

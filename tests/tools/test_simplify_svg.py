@@ -80,6 +80,8 @@ def test_credits_come_from_options_and_folders(folder):
         (["missing.svg"], "no such file"),
         (["icons", "--out", "one.svg"], "give a folder"),
         (["icons", "--out", "icons"], "would overwrite"),
+        (["icons", "--out", "small.txt"], "name a folder, or a file that ends in .svg"),
+        (["icons", "--report", "icons"], "--report icons: is a folder"),
         (["icons", "--tolerance", "0"], "--tolerance"),
         (["icons", "--tolerance", "nan"], "--tolerance"),
         (["icons", "--seconds", "-1"], "--seconds"),

@@ -22,6 +22,8 @@ def targets(inputs: Sequence[Path], out: Path | None) -> dict[Path, Path]:
         KitError: an input is missing, nothing is to be done, or two results would be one.
     """
     found: dict[Path, Path] = {}
+    if out is not None and out.suffix.lower() not in {"", ".svg"} and not out.is_dir():
+        raise KitError(f"--out {out}: name a folder, or a file that ends in .svg")
     for given in inputs:
         if not given.exists():
             raise KitError(f"{given}: no such file or folder")

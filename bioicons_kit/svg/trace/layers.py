@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from bioicons_kit.svg.trace.masks import widened
 from bioicons_kit.svg.trace.palette import Floats, Ints
 from bioicons_kit.svg.trace.regions import Regions, color_boxes
 
@@ -76,7 +77,7 @@ def layers(found: Regions, behind: Mask) -> Iterator[Layer]:
         body = mine | _covered_holes(mine, later)
         reach = np.ones(body.shape, dtype=np.float32)
         if later.any():
-            wide = ndimage.maximum_filter(body.view(np.uint8), size=2 * _UNDER + 1)
+            wide = widened(body, _UNDER)
             reach = ndimage.gaussian_filter(wide.astype(np.float32), _SOFT)
         cover = share * _part(of_first, place, reach) + (1 - share) * _part(of_second, place, reach)
         yield Layer(color, cover, (box[1].start, box[0].start))
@@ -94,7 +95,7 @@ def _without_background(found: Regions, behind: Mask) -> tuple[Ints, Ints]:
         return found.first, found.second
     first = np.where(behind, _BACKGROUND, found.first)
     color = found.first[behind][0]
-    close = ndimage.maximum_filter(behind.view(np.uint8), size=5) > 0
+    close = widened(behind, 2)
     second = np.where((found.second == color) & close, _BACKGROUND, found.second)
     return first, second
 

@@ -16,6 +16,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from bioicons_kit.svg.trace.color import JUST_NOTICEABLE, oklab
+from bioicons_kit.svg.trace.masks import spread
 from bioicons_kit.svg.trace.paints import Flat, Paint, gradient
 
 Floats = NDArray[np.float32]
@@ -129,8 +130,7 @@ def noise_level(pixels: NDArray[np.uint8]) -> float:
 
 def patches(pixels: NDArray[np.uint8], tolerance: float) -> Patches:
     """Return the connected areas in which colors vary by at most `tolerance` per 3 x 3 pixels."""
-    high = ndimage.maximum_filter(pixels, size=(3, 3, 1))
-    low = ndimage.minimum_filter(pixels, size=(3, 3, 1))
+    high, low = spread(pixels, 1, np.maximum), spread(pixels, 1, np.minimum)
     inside = (high - low).max(axis=2) <= tolerance
     labels, count = ndimage.label(inside)
     flat = labels.ravel()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from bioicons_kit.svg.trace.color import JUST_NOTICEABLE, oklab
+from bioicons_kit.svg.trace.masks import widened
 from bioicons_kit.svg.trace.paints import Flat, Paint
 from bioicons_kit.svg.trace.palette import Floats, Ints, Start, binned, merged
 
@@ -150,7 +151,7 @@ def _still_near(first: Ints, second: Ints) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = first == second
     for color, box in color_boxes(np.where(found, -1, second), int(second.max()) + 1, 3).items():
         mine = second[box] == color
-        around = ndimage.maximum_filter((first[box] == color).view(np.uint8), size=5) > 0
+        around = widened(first[box] == color, 2)
         found[box] |= mine & around
     return found
 
@@ -158,24 +159,24 @@ def _still_near(first: Ints, second: Ints) -> NDArray[np.bool_]:
 def _near(start: Start, count: int, where: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Tell for each edge pixel which paints are within reach, `[edge pixels, paints]`."""
     columns = np.zeros((int(where.sum()), count), dtype=bool)
-    full = np.zeros(where.shape, dtype=np.uint8)
+    full = np.zeros(where.shape, dtype=np.bool_)
     for paint, box in color_boxes(start.inside, count, 2 * _REACH).items():
-        mine = (start.inside[box] == paint).view(np.uint8)
-        full[box] = ndimage.maximum_filter(mine, size=2 * _REACH + 1)
-        columns[:, paint] = full[where] > 0
-        full[box] = 0
+        full[box] = widened(start.inside[box] == paint, _REACH)
+        columns[:, paint] = full[where]
+        full[box] = False
     for patch, paints in start.shaded.items():
-        grown = ndimage.maximum_filter((start.patches == patch).view(np.uint8), size=2 * _REACH + 1)
-        columns[np.ix_(grown[where] > 0, paints)] = True
+        grown = widened(start.patches == patch, _REACH)[where]
+        for paint in paints:
+            columns[grown, paint] = True
     return columns
 
 
 def _around(lost: NDArray[np.intp], where: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return the edge pixels within reach of unexplained ones, as rows of the edge pixels."""
     numbers = np.flatnonzero(where)
-    full = np.zeros(where.shape, dtype=np.uint8)
-    full.ravel()[numbers[lost]] = 1
-    rows: NDArray[np.intp] = np.flatnonzero(ndimage.maximum_filter(full, size=5)[where])
+    full = np.zeros(where.shape, dtype=np.bool_)
+    full.ravel()[numbers[lost]] = True
+    rows: NDArray[np.intp] = np.flatnonzero(widened(full, 2)[where])
     return rows
 
 
