@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -46,3 +48,20 @@ def test_style_targets_runs_small_and_early_blocks_run_once():
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
     again = {row[0].strip(): row[2].strip() for row in rows[1:]}
     assert again == {"all": "12", "style": "4"}
+
+
+@pytest.mark.slow
+def test_a_step_is_measured_beside_a_plain_loop(tmp_path: Path):
+    script, folders = REPOSITORY / "benchmarks" / "step_time.py", (tmp_path / "m", tmp_path / "i")
+    for options in (["--build"], ["--steps=1", "--ways", "plain", "kit, weights as they are"]):
+        done = subprocess.run(
+            [sys.executable, script, *folders, *options],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=300,
+        )
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")][1:]
+    assert [row[0].strip() for row in rows] == ["plain", "kit, weights as they are"]
+    assert all(0.05 < float(row[4]) < 20 for row in rows)
+    assert float(rows[0][2]) == 1
