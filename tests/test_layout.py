@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"memory", "families", "svg", "icons", "data", "lora", "sheet", "vectorize"},
 }
 MAY_IMPORT["card"] = PLAIN | {"icons"}
-MAY_IMPORT["train"] = MAY_IMPORT["sample"] | {"sample", "card"}
+MAY_IMPORT["train"] = MAY_IMPORT["sample"] | {"sample", "card", "drawings", "evaluate"}
 MAY_IMPORT["tools"] = MAY_IMPORT["train"] | {"train"}
 
 LONGEST = 350  # lines: what a reader takes in at one sitting

@@ -1,8 +1,8 @@
-"""Train the judge: drawings in every style, flat ones and the shipped icons, and no drawings.
+"""Train the judge.
 
-Pictures are shown as they are and as they come back from the VAE, shifted, scaled, noisy, in
-other colors, so that what it learns is the shape. The icons' own subjects count where the
-generator knows them.
+Pictures are shown as they are and coarse, as a small VAE gives them back, noisy, the icons
+turned, scaled and in other colors, so that what it learns is the shape. The icons' own subjects
+count where the generator knows them.
 """
 
 from pathlib import Path
@@ -66,43 +66,50 @@ def recolored(pictures: Tensor) -> Tensor:
     return torch.where(torch.rand(count, 1, 1, 1, device=device) < 0.9, changed, gray).clamp(-1, 1)
 
 
-@torch.no_grad()
-def blurred(vae: torch.nn.Module, pictures: Tensor) -> Tensor:
-    """Return pictures as they come back from the VAE, with noise on their latents."""
-    with torch.autocast(pictures.device.type, torch.bfloat16, pictures.device.type == "cuda"):
-        mean = vae.encode(pictures).latent_dist.mean
-        deviation = torch.rand(len(mean), 1, 1, 1, device=mean.device) * 1.0
-        return vae.decode(mean + deviation * torch.randn_like(mean)).sample.float().clamp(-1, 1)
+def small(pictures: Tensor) -> Tensor:
+    """Return pictures at the size that the judge looks at."""
+    return functional.interpolate(pictures, (judge.SIDE, judge.SIDE), mode="area")
+
+
+def softened(pictures: Tensor) -> Tensor:
+    """Return pictures as a small VAE gives them back: coarse in places, with coarse noise."""
+    side = int(torch.randint(20, judge.SIDE, ()))
+    coarse = functional.interpolate(pictures, (side, side), mode="area")
+    amount = torch.rand(len(coarse), 1, 1, 1, device=coarse.device) * 0.25
+    coarse = coarse + amount * torch.randn_like(coarse)
+    return functional.interpolate(coarse, pictures.shape[-2:], mode="bilinear").clamp(-1, 1)
 
 
 def junk(count: int, device: torch.device) -> Tensor:
     """Return noise at several scales: what a model draws that has learned nothing."""
     scale = int(torch.randint(3, 49, ()))
     noise = torch.randn(count, 3, scale, scale, device=device)
-    noise = functional.interpolate(noise, (SIZE, SIZE), mode="bilinear")
+    noise = functional.interpolate(noise, (judge.SIDE, judge.SIDE), mode="bilinear")
     level = torch.rand(count, 1, 1, 1, device=device) * 2 - 1
     return (noise * torch.rand(count, 1, 1, 1, device=device) + level).clamp(-1, 1)
 
 
-def train(
-    vae: torch.nn.Module, studio: Studio, shipped: Path, clock: Clock, log: Log, batch: int
-) -> judge.Network:
+def train(studio: Studio, shipped: Path, clock: Clock, log: Log, batch: int) -> judge.Network:
     """Return the judge, trained until the clock has run down."""
-    device = next(vae.parameters()).device
+    device = studio.device
     network = judge.Network().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=_PEAK, weight_decay=0.02)
     average = Average([network], _DECAY)
     given, given_subjects = icons(shipped, device)
+    given = small(given)
     counts = {kind: max(2, int(batch * share)) for kind, share in _SHARES.items()}
     right: list[Tensor] = []
     while clock.passed() < 1:
+        if clock.steps % 10 == 0:
+            studio.poll()
         for group in optimizer.param_groups:
             group["lr"] = clock.rate(_PEAK)
         parts, subjects, styles = [], [], []
         for kind in ("plain", "flat", "abstract"):
             bank = studio.banks[kind]
             at = bank.pick(counts[kind])
-            parts.append(bank.floats(at))
+            shown = small(bank.floats(at))
+            parts.append(moved(shown, 0.15) if kind == "flat" else shown)
             subjects.append(bank.subjects[at])
             styles.append(
                 bank.styles[at]
@@ -117,9 +124,10 @@ def train(
         subjects.append(torch.full((counts["noise"],), -1, device=device))
         styles.append(torch.full((counts["noise"],), _OTHER, device=device))
         pictures, subject, style = torch.cat(parts), torch.cat(subjects), torch.cat(styles)
-        again = torch.randperm(len(pictures), device=device)[: len(pictures) // 2]
-        pictures[again] = blurred(vae, pictures[again])
-        pictures = (pictures + 0.05 * torch.randn_like(pictures)).clamp(-1, 1)
+        again = torch.randperm(len(pictures), device=device)[: len(pictures) // 3]
+        pictures[again] = softened(pictures[again])
+        amount = (torch.rand(len(pictures), 1, 1, 1, device=device) * 0.12 - 0.06).clamp_min(0)
+        pictures = (pictures + amount * torch.randn_like(pictures)).clamp(-1, 1)  # half stay clean
         with torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
             which, how = network(pictures)
         loss = functional.cross_entropy(which.float(), subject, ignore_index=-1)
@@ -133,26 +141,9 @@ def train(
         if clock.steps % 100 == 0:
             log("judge", step=clock.steps, loss=loss, right=torch.stack(right[-100:]).mean())
     average.put()
-    settle(network, vae, studio, batch)
     network.eval()
     log("judge", step=clock.steps, done=True, **held(network, studio))
     return network
-
-
-@torch.no_grad()
-def settle(network: judge.Network, vae: torch.nn.Module, studio: Studio, batch: int) -> None:
-    """Measure the normalization's averages again, for the averaged weights."""
-    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean
-    network.train()
-    for _ in range(8):
-        for kind in ("plain", "flat"):
-            bank = studio.banks[kind]
-            pictures = bank.floats(bank.pick(batch))
-            half = batch // 2
-            network(torch.cat([pictures[:half], blurred(vae, pictures[half:])]))
 
 
 @torch.no_grad()

@@ -56,16 +56,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=110_000)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--vae-batch", type=int, default=192)
+    parser.add_argument("--judge-batch", type=int, default=768)
+    parser.add_argument("--only-judge", action="store_true")
+    parser.add_argument("--held", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=15)
     parser.add_argument("--rehearse", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--between", help="a command to run before training, while drawing goes on")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--small", action="store_true", help="every part, for a few steps")
     chosen = parser.parse_args()
     if chosen.small:
         chosen.vae_seconds = chosen.judge_seconds = chosen.distill_seconds = 3.0
         chosen.denoiser_seconds, chosen.pictures, chosen.workers = 3.0, 400, 2
         chosen.batch, chosen.vae_batch, chosen.compile = 8, 4, False
+        chosen.judge_batch, chosen.held = 12, 200
     return chosen
 
 
@@ -76,17 +80,22 @@ def main() -> None:
     log = Log(chosen.out / "log.json")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     extra = chosen.pictures // 8
-    counts = {"plain": chosen.pictures, "flat": extra, "abstract": extra, "held": 2000}
-    if chosen.small:
-        counts["held"] = 200  # one piece of work
+    counts = {"plain": chosen.pictures, "flat": extra, "abstract": extra, "held": chosen.held}
     studio = Studio(counts, chosen.workers, device)  # before CUDA: it does not survive a fork
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
+    # see `flux_memory.set_attention`: on an H200 they ended this training, too
+    torch.backends.cuda.enable_cudnn_sdp(False)
     studio.open()
     settings = {key: str(value) for key, value in vars(chosen).items() if key != "out"}
     log("start", device=str(device), torch=torch.__version__, settings=settings)
     if chosen.rehearse:
         rehearsal(chosen, studio, log)
+    if chosen.only_judge:
+        studio.wait_for("held", counts["held"], time.monotonic() + 120)
+        examine(chosen, studio, Results(chosen.out, log), log, None)
+        studio.close()
+        return
     if chosen.between:
         torch.cuda.empty_cache()
         subprocess.run(chosen.between, shell=True, check=False)
@@ -127,10 +136,7 @@ def course(chosen: argparse.Namespace, studio: Studio, log: Log, steps: int | No
         studio.poll(0.3)
         studio.close()
         drawn(studio, log)
-    network = judging.train(
-        vae, studio, SHIPPED, Clock(chosen.judge_seconds, steps), log, 12 if chosen.small else 768
-    )
-    results.write(torch.float16, judge=network)
+    network = examine(chosen, studio, results, log, steps)
 
     plain = studio.banks["plain"]
     count = plain.count if steps is None else min(plain.count, 1000)
@@ -166,6 +172,16 @@ def course(chosen: argparse.Namespace, studio: Studio, log: Log, steps: int | No
         attempt(log, lambda g=guidance: look(chosen, model, *seen, f"guidance-{g}", g, None))
 
 
+def examine(
+    chosen: argparse.Namespace, studio: Studio, results: "Results", log: Log, steps: int | None
+) -> judge.Network:
+    """Train the judge and write it."""
+    clock = Clock(chosen.judge_seconds, steps)
+    network = judging.train(studio, SHIPPED, clock, log, chosen.judge_batch)
+    results.write(torch.float16, judge=network)
+    return network
+
+
 def drawn(studio: Studio, log: Log) -> None:
     """Note how many pictures there are."""
     log("drawn", **{kind: bank.count for kind, bank in studio.banks.items()})
@@ -199,11 +215,7 @@ def look(
     ]
     if chosen.small:
         pairs = pairs[:4]
-    prompts = [
-        f"{generate.PHRASES[generate.STYLE_NAMES[style]][0]}, "
-        f"{generate.article(generate.NAMES[subject])} {generate.NAMES[subject]}"
-        for subject, style in pairs
-    ]
+    prompts = [generate.prompt(subject, style) for subject, style in pairs]
     with force_eager():
         drawn = denoiser.sample(model, prompts, 16, guidance, 0, free)
         with torch.no_grad():

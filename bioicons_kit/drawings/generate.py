@@ -68,6 +68,12 @@ def marks_of(subject: Subject, rng: random.Random) -> list[Mark]:
     return pose.posed(pen.marks, subject.spin, rng)
 
 
+def prompt(subject: int, style: int) -> str:
+    """Return the plainest of a drawing's captions."""
+    name = NAMES[subject]
+    return f"{PHRASES[STYLE_NAMES[style]][0]}, {article(name)} {name}".replace("  ", " ")
+
+
 def caption(subject: int, style: int, rng: random.Random) -> str:
     """Return one of the captions that a drawing may have, by chance.
 

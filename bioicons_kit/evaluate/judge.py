@@ -7,7 +7,6 @@ looks most alike. A style is one of the generic ones, "icon" (flat areas of colo
 "other" (noise, smears, shapes of no subject).
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,26 +25,33 @@ ICON, OTHER = "icon", "other"
 STYLES = (*STYLE_NAMES, ICON, OTHER)
 WEIGHTS = Path(__file__).parent / "judge.safetensors"
 
-_SIDE = 48  # pixels of what the network sees
-_WIDTHS = (3, 32, 48, 64, 96, 128)
+SIDE = 48  # pixels of what the network sees, either way
+_DIRECTIONS, _CELLS = 8, (8, 4)
+_EDGES = _DIRECTIONS * sum(cells**2 for cells in _CELLS)
+_LOOKS = 57  # numbers of `looks`
+_HIDDEN = (256, 64)
 
 
 class Network(nn.Module):
-    """RGB pictures in -1..1 -> logits of subjects and of styles."""
+    """RGB pictures in -1..1 -> logits of subjects and of styles.
+
+    A subject is told by its edges: their directions, without a sign, in the cells of two grids
+    (histograms of oriented gradients, Dalal & Triggs 2005), so that a white line on blue, a black
+    line on white and the rim of an area of color are alike. A style is told by edges and colors.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for index, (before, after) in enumerate(itertools.pairwise(_WIDTHS)):
-            stride = 1 if index in {0, 3} else 2
-            layers += [
-                nn.Conv2d(before, after, 3, stride, 1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.SiLU(),
-            ]
-        self.body = nn.Sequential(*layers)
-        self.subject = nn.Linear(2 * _WIDTHS[-1], len(NAMES))
-        self.style = nn.Linear(2 * _WIDTHS[-1], len(STYLES))
+        wide, narrow = _HIDDEN
+        self.subject = nn.Sequential(
+            nn.LayerNorm(_EDGES), nn.Linear(_EDGES, wide), nn.SiLU(), nn.Linear(wide, len(NAMES))
+        )
+        self.style = nn.Sequential(
+            nn.LayerNorm(_EDGES + _LOOKS),
+            nn.Linear(_EDGES + _LOOKS, narrow),
+            nn.SiLU(),
+            nn.Linear(narrow, len(STYLES)),
+        )
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits `[batch, subjects]` and `[batch, styles]`.
@@ -53,10 +59,54 @@ class Network(nn.Module):
         Args:
             pictures: `[batch, 3, height, width]` in -1..1, any size.
         """
-        small = nn.functional.interpolate(pictures, (_SIDE, _SIDE), mode="area")
-        maps: Tensor = self.body(small)
-        pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], 1)
-        return self.subject(pooled), self.style(pooled)
+        found, seen = self.seen(pictures)
+        return self.subject(found), self.style(seen)
+
+    def seen(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a subject and what a style is told by, `[batch, numbers]` each."""
+        small = nn.functional.interpolate(pictures, (SIDE, SIDE), mode="area")
+        found, strength = edges(small)
+        scale = (_EDGES + _LOOKS) ** 0.5 / 4  # looks weigh about as much as edges do
+        return found, torch.cat([found, looks(small, strength) / scale], 1)
+
+
+def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Return edges by cell and direction `[batch, _EDGES]` of norm 1, and by pixel their strength.
+
+    The direction is that of the colors' structure tensor, which does not know dark from light.
+    """
+    across = pictures[..., 1:-1, 2:] - pictures[..., 1:-1, :-2]
+    down = pictures[..., 2:, 1:-1] - pictures[..., :-2, 1:-1]
+    along = (across.square() - down.square()).sum(1)
+    oblique = (2 * across * down).sum(1)
+    strength = (along.square() + oblique.square() + 1e-8).pow(0.25)  # as large as a difference
+    turn = torch.atan2(oblique, along)
+    steps = torch.arange(_DIRECTIONS, device=pictures.device) * (2 * torch.pi / _DIRECTIONS)
+    near = (turn[:, None] - steps[:, None, None]).cos().clamp_min(0).square()
+    maps = strength[:, None].sqrt() * near
+    cells = [nn.functional.adaptive_avg_pool2d(maps, count).flatten(1) for count in _CELLS]
+    return nn.functional.normalize(torch.cat(cells, 1).clamp_min(1e-8).sqrt()), strength
+
+
+def looks(pictures: Tensor, strength: Tensor) -> Tensor:
+    """Return numbers on color, light and fine structure, `[batch, _LOOKS]`."""
+    light = pictures.mean(1)
+    color = pictures.amax(1) - pictures.amin(1)
+    rough = pictures - nn.functional.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
+    rim = torch.cat([pictures[..., :2, :].flatten(2), pictures[..., -2:, :].flatten(2)], 2)
+    means = [
+        pictures.mean((2, 3)),
+        pictures.std((2, 3)),
+        rim.mean(2),
+        rim.std(2),
+        rough.std((2, 3)),
+    ]
+    shares = [
+        torch.sigmoid((values[..., None] - at) * sharp).mean((1, 2))
+        for values, sharp in ((light, 8.0), (color, 8.0), (strength, 8.0))
+        for at in (torch.linspace(-0.9, 1.9, 14, device=pictures.device),)
+    ]
+    return torch.cat([*means, *shares], 1)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """The starter: a small FLUX that is built offline in seconds, for the quick start and tests.
 
 Every part is the real class with a small config, saved in diffusers' folder layout and
-loaded through the very path that loads FLUX.1-dev. The weights are drawn from a fixed
-seed, so the folder is byte for byte the same each time. They are random: the starter
-exercises the whole road, and draws nothing but texture.
+loaded through the very path that loads FLUX.1-dev. The folder is byte for byte the same
+each time.
+
+Its weights are to be trained by `benchmarks/starter` and packed beside this file. As long as they
+are not, they are drawn from a fixed seed: the starter then exercises the whole road, and draws
+nothing but texture (docs/STARTER.md).
 
 Sizes: 64-128 px pictures, 16-channel f8 VAE, about 10 M parameters in all.
 """
@@ -16,14 +19,16 @@ from typing import Any
 
 import torch
 
-from bioicons_kit import console
+from bioicons_kit import console, tensors
 from bioicons_kit.families.starter_vocabulary import clip_merges, clip_vocabulary, t5_vocabulary
 from bioicons_kit.files import atomic_folder, sha256_file, storage_errors
 from bioicons_kit.preset import STARTER
 
 VERSION = 2  # raise it with any change below: it is part of the folder's name
 
-WEIGHTS = Path(__file__).parent / "starter_weights"  # trained, bfloat16, one file a network
+# What training left, in bfloat16, a file for each network; without the folder they are random.
+WEIGHTS = Path(__file__).parent / "starter_weights"
+NETWORKS = ("transformer", "vae", "text_encoder", "text_encoder_2")
 
 _HASHES = "hashes.json"  # of all its files: tells a damaged folder
 _SEED = 20260
@@ -45,7 +50,7 @@ TRANSFORMER: dict[str, Any] = {
 VAE: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (32, 64, 128, 128),
+    "block_out_channels": (16, 32, 64, 64),
     "layers_per_block": 1,
     "latent_channels": 16,
     "norm_num_groups": 8,
@@ -102,16 +107,14 @@ def _files(folder: Path) -> list[str]:
 
 def build(folder: Path) -> None:
     """Write the starter's components into the existing, empty `folder`."""
-    from safetensors.torch import load_file
-
     index: dict[str, Any] = {"_class_name": "FluxPipeline"}
     with torch.random.fork_rng(devices=[]):
         for name, make in components().items():
             torch.manual_seed(_SEED)  # what a library draws before the weights are put in
             part = make()
-            weights = WEIGHTS / f"{name}.safetensors"
-            if weights.is_file():
-                part.load_state_dict(load_file(weights))
+            if name in NETWORKS and WEIGHTS.is_dir():
+                weights, _ = tensors.read(WEIGHTS / f"{name}.safetensors")
+                part.load_state_dict(weights)
             _save(part, folder / name)
             index[name] = [type(part).__module__.split(".")[0], type(part).__name__]
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")

@@ -33,6 +33,7 @@ from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
 from bioicons_kit.train import (
     fitting,
+    judged,
     loop,
     optim,
     outcome,
@@ -125,8 +126,10 @@ def run(
                     timed("sample", phases),
                     peaks.watched("sample", planned, preset, work.device),
                 ):
-                    draw_samples(work, denoiser, encoded, folder)
-            write_summary(folder, work, state, time.monotonic() - started, phases)
+                    judgement = draw_samples(work, denoiser, encoded, folder)
+            write_summary(
+                folder, work, state, time.monotonic() - started, phases, judgement=judgement
+            )
             outcome.pages(folder, preset, records)
             tell_what_next(folder, preset)
     return folder
@@ -245,21 +248,32 @@ def begin(
 
 def draw_samples(
     work: Job, denoiser: nn.Module, encoded: encode.Encoded, folder: RunFolder
-) -> None:
-    """Draw the preset's prompts without and with the adapter, and the picture of both."""
+) -> dict[str, Any] | None:
+    """Draw the preset's prompts without and with the adapter, and the picture of both.
+
+    Returns:
+        what the judge says of them, where it can.
+    """
     preset = work.preset
     if not preset.sample.prompts:
         console.say("samples", "none: the preset has no sample.prompts")
-        return
+        return None
     pairs = sample.base_and_adapted(work, denoiser, encoded.texts)
     shown = sample.training_pictures(encoded.rows, preset.dataset)
     drawn = [(pair.prompt, (pair.base, pair.adapted)) for pair in pairs]
     rows = sample.write_all(drawn, folder.samples, preset)
     sample.write_comparison(folder.comparison, rows, preset, ("learned from", shown))
+    return judged.scores(pairs, preset)
 
 
 def write_summary(
-    folder: RunFolder, work: Job, state: State, seconds: float, phases: Mapping[str, float]
+    folder: RunFolder,
+    work: Job,
+    state: State,
+    seconds: float,
+    phases: Mapping[str, float],
+    *,
+    judgement: dict[str, Any] | None,
 ) -> None:
     """Write when and how the run went; the only file of a run that names a date."""
     accelerator = work.accelerator
@@ -273,6 +287,7 @@ def write_summary(
         "loss_last_tenth": sum(losses[-tenth:]) / tenth,
         "skipped_steps": state.skipped,
         "best": None if state.best is None else state.best._asdict(),
+        "judge": judgement,
         "device": str(accelerator.device),
         "threads": torch.get_num_threads(),
         "renderer": raster.choose(work.preset.dataset.renderer).name,

@@ -13,8 +13,8 @@ from diffusers import FluxPipeline
 from safetensors import safe_open
 from transformers import CLIPTokenizer, T5Tokenizer
 
-from bioicons_kit import files
-from bioicons_kit.errors import StorageError
+from bioicons_kit import files, tensors
+from bioicons_kit.errors import DamagedFileError, StorageError
 from bioicons_kit.families import starter
 from bioicons_kit.families.starter_vocabulary import (
     clip_merges,
@@ -115,6 +115,42 @@ class TestBuild:
         assert "no room to write it" in done.stdout
         assert done.stdout.count("\n") == 1
         assert list(tmp_path.iterdir()) == []
+
+
+class TestTrainedWeights:
+    """Where training has left weights, they are what the folder holds."""
+
+    @pytest.fixture
+    def trained(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Weights as `benchmarks/starter/pack.py` writes them, of another seed."""
+        folder = tmp_path / "starter_weights"
+        torch.manual_seed(7)
+        for name in starter.NETWORKS:
+            state = starter.components()[name]().state_dict()
+            stored = {key: value.to(torch.bfloat16) for key, value in state.items()}
+            tensors.write(folder / f"{name}.safetensors", stored, {"license": "Apache-2.0"})
+        monkeypatch.setattr(starter, "WEIGHTS", folder)
+        return folder
+
+    def test_are_in_the_folder(self, trained: Path, starter_folder: Path, tmp_path: Path):
+        built = starter.ensure(tmp_path / "models")
+        for name in starter.NETWORKS:
+            given, _ = tensors.read(trained / f"{name}.safetensors")
+            (path,) = (built / name).glob("*.safetensors")
+            found, _ = tensors.read(path)
+            assert found
+            assert all(torch.equal(found[key], given[key].to(found[key].dtype)) for key in found)
+            assert files.sha256_file(path) != files.sha256_file(
+                starter_folder / name / path.name
+            ), "the random ones"
+
+    def test_one_that_is_missing_or_damaged_is_an_error(self, trained: Path, tmp_path: Path):
+        (trained / "vae.safetensors").write_bytes(b"not weights")
+        with pytest.raises(DamagedFileError, match=r"vae\.safetensors"):
+            starter.ensure(tmp_path / "models")
+        (trained / "vae.safetensors").unlink()
+        with pytest.raises(DamagedFileError, match=r"vae\.safetensors"):
+            starter.ensure(tmp_path / "models")
 
 
 class TestEnsure:
