@@ -97,10 +97,10 @@ def set_attention(denoiser: Any, name: str) -> None:
 
     diffusers keeps one choice for the whole process, so "native" has to be said, too.
 
-    torch's own choice leaves out cuDNN's kernels, which it would take first on an H100 or H200:
-    with torch 2.11 they read beyond their tensors or give other numbers there (torch's issues
-    169849, 193893 and 196678; a training step of FLUX.1 ended in an illegal memory access on an
-    H200). Whoever wants them says "_native_cudnn".
+    torch's own choice leaves out cuDNN's kernels, which torch 2.11 takes first on an H100 or
+    H200. Training steps of FLUX.1 ended in illegal memory accesses on an H200, and these kernels
+    are the likely cause, not a proven one: torch's issues 169849, 193893 and 196678 tell of such
+    accesses and of wrong numbers. Whoever wants them says "_native_cudnn".
 
     Raises:
         PresetError: there is none of that name, it is not installed, or it cannot be trained.
