@@ -31,6 +31,7 @@ from lxml import etree
 from bioicons_kit import console
 from bioicons_kit.errors import KitError
 from bioicons_kit.icons.clean import cleaner
+from bioicons_kit.icons.clean.pictures import Pictures
 from bioicons_kit.svg import likeness, optimize, tree
 from bioicons_kit.svg.cleaning import cleanup
 
@@ -106,7 +107,7 @@ def used() -> float:
     return time.process_time() + waited_for.ru_utime + waited_for.ru_stime
 
 
-def measure(data: bytes, before: cleaner.Pictures, tool: Tool, row: Row) -> None:
+def measure(data: bytes, before: Pictures, tool: Tool, row: Row) -> None:
     """Add what a tool does to one file, drawn before, to its row."""
     started = used()
     try:
@@ -115,7 +116,7 @@ def measure(data: bytes, before: cleaner.Pictures, tool: Tool, row: Row) -> None
     except (KitError, OSError, subprocess.SubprocessError):
         return
     seconds = used() - started
-    after = cleaner.Pictures(result)
+    after = Pictures(result)
     pictures = {name: (before.by(name), after.by(name)) for name in ("cairosvg", "resvg")}
     if any(one is not None and other is None for one, other in pictures.values()):
         return
@@ -151,7 +152,7 @@ def main() -> None:
     with console.bar("files", len(files), "file") as bar:
         for path in files:
             data = path.read_bytes()
-            before = cleaner.Pictures(data)
+            before = Pictures(data)
             for tool, row in rows.values():
                 measure(data, before, tool, row)
             bar.update()

@@ -18,6 +18,10 @@ class Clock:
         self.started, self.seconds = time.monotonic(), seconds
         self.steps, self.most_steps = 0, most_steps
 
+    def restart(self) -> None:
+        """Begin anew: what came before was preparation."""
+        self.started, self.steps = time.monotonic(), 0
+
     def passed(self) -> float:
         """Return the share of the time that has passed, 0 to 1."""
         share = (time.monotonic() - self.started) / self.seconds
@@ -58,7 +62,9 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.path, self.started = path, time.monotonic()
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = (
+            json.loads(path.read_text("utf-8")) if path.exists() else []
+        )
 
     def seconds(self) -> float:
         """Return the seconds since the start."""

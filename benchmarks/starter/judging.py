@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from clock import Average, Clock, Log
-from pictures import SIZE, Studio
+from pictures import SIZE, Bank
 from torch import Tensor
 from torch.nn import functional
 
@@ -66,14 +66,9 @@ def recolored(pictures: Tensor) -> Tensor:
     return torch.where(torch.rand(count, 1, 1, 1, device=device) < 0.9, changed, gray).clamp(-1, 1)
 
 
-def small(pictures: Tensor) -> Tensor:
-    """Return pictures at the size that the judge looks at."""
-    return functional.interpolate(pictures, (judge.SIDE, judge.SIDE), mode="area")
-
-
 def softened(pictures: Tensor) -> Tensor:
     """Return pictures as a small VAE gives them back: coarse in places, with coarse noise."""
-    side = int(torch.randint(20, judge.SIDE, ()))
+    side = int(torch.randint(40, SIZE, ()))
     coarse = functional.interpolate(pictures, (side, side), mode="area")
     amount = torch.rand(len(coarse), 1, 1, 1, device=coarse.device) * 0.25
     coarse = coarse + amount * torch.randn_like(coarse)
@@ -82,33 +77,32 @@ def softened(pictures: Tensor) -> Tensor:
 
 def junk(count: int, device: torch.device) -> Tensor:
     """Return noise at several scales: what a model draws that has learned nothing."""
-    scale = int(torch.randint(3, 49, ()))
+    scale = int(torch.randint(3, SIZE + 1, ()))
     noise = torch.randn(count, 3, scale, scale, device=device)
-    noise = functional.interpolate(noise, (judge.SIDE, judge.SIDE), mode="bilinear")
+    noise = functional.interpolate(noise, (SIZE, SIZE), mode="bilinear")
     level = torch.rand(count, 1, 1, 1, device=device) * 2 - 1
     return (noise * torch.rand(count, 1, 1, 1, device=device) + level).clamp(-1, 1)
 
 
-def train(studio: Studio, shipped: Path, clock: Clock, log: Log, batch: int) -> judge.Network:
+def train(
+    banks: dict[str, Bank], shipped: Path, clock: Clock, log: Log, batch: int
+) -> judge.Network:
     """Return the judge, trained until the clock has run down."""
-    device = studio.device
+    device = banks["plain"].pixels.device
     network = judge.Network().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=_PEAK, weight_decay=0.02)
     average = Average([network], _DECAY)
     given, given_subjects = icons(shipped, device)
-    given = small(given)
     counts = {kind: max(2, int(batch * share)) for kind, share in _SHARES.items()}
     right: list[Tensor] = []
     while clock.passed() < 1:
-        if clock.steps % 10 == 0:
-            studio.poll()
         for group in optimizer.param_groups:
             group["lr"] = clock.rate(_PEAK)
         parts, subjects, styles = [], [], []
         for kind in ("plain", "flat", "abstract"):
-            bank = studio.banks[kind]
+            bank = banks[kind]
             at = bank.pick(counts[kind])
-            shown = small(bank.floats(at))
+            shown = bank.floats(at)
             parts.append(moved(shown, 0.15) if kind == "flat" else shown)
             subjects.append(bank.subjects[at])
             styles.append(
@@ -128,10 +122,9 @@ def train(studio: Studio, shipped: Path, clock: Clock, log: Log, batch: int) -> 
         pictures[again] = softened(pictures[again])
         amount = (torch.rand(len(pictures), 1, 1, 1, device=device) * 0.12 - 0.06).clamp_min(0)
         pictures = (pictures + amount * torch.randn_like(pictures)).clamp(-1, 1)  # half stay clean
-        with torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
-            which, how = network(pictures)
-        loss = functional.cross_entropy(which.float(), subject, ignore_index=-1)
-        loss = loss + 0.5 * functional.cross_entropy(how.float(), style)
+        which, how = network(pictures)
+        loss = functional.cross_entropy(which, subject, ignore_index=-1)
+        loss = loss + functional.cross_entropy(how, style)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -142,15 +135,14 @@ def train(studio: Studio, shipped: Path, clock: Clock, log: Log, batch: int) -> 
             log("judge", step=clock.steps, loss=loss, right=torch.stack(right[-100:]).mean())
     average.put()
     network.eval()
-    log("judge", step=clock.steps, done=True, **held(network, studio))
+    log("judge", step=clock.steps, done=True, **held(network, banks["held"]))
     return network
 
 
 @torch.no_grad()
-def held(network: judge.Network, studio: Studio) -> dict[str, float]:
+def held(network: judge.Network, bank: Bank) -> dict[str, float]:
     """Return the judge's accuracy on drawings that nothing was trained on."""
-    bank = studio.banks["held"]
-    answers = [network(part) for part in bank.floats(slice(0, bank.count)).split(200)]
+    answers = [network(part) for part in bank.floats(slice(None)).split(200)]
     subject = torch.cat([each[0] for each in answers]).argmax(1)
     style = torch.cat([each[1] for each in answers]).argmax(1)
     return {

@@ -21,7 +21,7 @@ from bioicons_kit.evaluate import judge
 from bioicons_kit.families.base import Tensors
 from bioicons_kit.preset import Memory, Model, Sample
 
-SIDE, TOKENS = 96, 32
+SIDE, TOKENS = 96, 16
 
 
 def prompts(styles: int) -> list[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""Drawings -> pixels, by all processors at once, while something else is being trained on them.
+"""Drawings -> pixels, by all processors at once, in files.
 
 Four kinds: "plain", the generator's drawings in their five styles, the only ones that the
 denoiser sees; "held", the same with other numbers, for tests; "flat", the same subjects as flat
@@ -8,21 +8,23 @@ to carry every color, and as the judge's example of no drawing.
 
 import multiprocessing
 import random
-import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from clock import Log
 from torch import Tensor
 
 from bioicons_kit.drawings import generate
 from bioicons_kit.drawings.pen import Pen, polar
 from bioicons_kit.drawings.subjects import SUBJECTS
+from bioicons_kit.files import atomic_file
 from bioicons_kit.icons import raster
 
 SIZE = 96
 CHUNK = 200
+KINDS = ("plain", "held", "flat", "abstract")
 HELD_FROM = 10**8  # numbers of drawings that nothing is trained on
 
 Chunk = tuple[str, np.ndarray, np.ndarray, np.ndarray]
@@ -106,23 +108,15 @@ def chunk(task: tuple[str, int]) -> Chunk:
 
 
 class Bank:
-    """Pictures of one kind on the device, growing."""
+    """Pictures of one kind, what they show, and their style."""
 
-    def __init__(self, capacity: int, device: torch.device) -> None:
-        self.pixels = torch.empty(capacity, 3, SIZE, SIZE, dtype=torch.uint8, device=device)
-        self.subjects = torch.empty(capacity, dtype=torch.long, device=device)
-        self.styles = torch.empty(capacity, dtype=torch.long, device=device)
-        self.count = 0
-
-    def add(self, pictures: np.ndarray, subjects: np.ndarray, styles: np.ndarray) -> None:
-        """Put pictures `[n, SIZE, SIZE, 3]` in."""
-        end = self.count + len(pictures)
-        self.pixels[self.count : end] = (
-            torch.from_numpy(pictures).permute(0, 3, 1, 2).to(self.pixels.device)
-        )
-        self.subjects[self.count : end] = torch.from_numpy(subjects).to(self.pixels.device)
-        self.styles[self.count : end] = torch.from_numpy(styles).to(self.pixels.device)
-        self.count = end
+    def __init__(
+        self, pixels: np.ndarray, subjects: np.ndarray, styles: np.ndarray, device: torch.device
+    ) -> None:
+        self.pixels = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(device)
+        self.subjects = torch.from_numpy(subjects).to(device)
+        self.styles = torch.from_numpy(styles).to(device)
+        self.count = len(pixels)
 
     def pick(self, count: int) -> Tensor:
         """Return indices of `count` pictures, by chance."""
@@ -133,51 +127,26 @@ class Bank:
         return self.pixels[at].float() / 127.5 - 1
 
 
-class Studio:
-    """Draws in processes; `poll` puts what is finished into the banks."""
-
-    def __init__(self, counts: dict[str, int], workers: int, device: torch.device) -> None:
-        self.pool = multiprocessing.get_context("fork").Pool(workers)
-        capacity = {kind: -(-count // CHUNK) * CHUNK for kind, count in counts.items()}
-        self.results: Any = self.pool.imap_unordered(chunk, _tasks(capacity))
-        self.banks: dict[str, Bank] = {}
-        self._capacity, self.device = capacity, device
-        self.done = False
-
-    def open(self) -> None:
-        """Make room on the device; after the processes were made, as CUDA wants it."""
-        self.banks = {kind: Bank(count, self.device) for kind, count in self._capacity.items()}
-
-    def poll(self, wait: float = 0.0) -> None:
-        """Take what is drawn by now, waiting at most this long for each piece."""
-        while not self.done:
-            try:
-                kind, *arrays = self.results.next(timeout=wait)
-            except multiprocessing.TimeoutError:
-                return
-            except StopIteration:
-                self.done = True
-                self.pool.terminate()
-                return
-            self.banks[kind].add(*arrays)
-
-    def wait_for(self, kind: str, count: int, deadline: float) -> None:
-        """Wait until there are `count` pictures of a kind, or the time has come."""
-        while self.banks[kind].count < count and not self.done and time.monotonic() < deadline:
-            self.poll(0.2)
-
-    def close(self) -> None:
-        """Stop drawing."""
-        self.pool.terminate()
-        self.done = True
+def make(folder: Path, counts: dict[str, int], workers: int, log: Log) -> None:
+    """Draw so many pictures of each kind into files of `folder`; what is there stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with multiprocessing.Pool(workers) as pool:
+        for kind, count in counts.items():
+            path = folder / f"{kind}.npz"
+            if path.exists():
+                continue
+            tasks = [(kind, start) for start in range(0, count, CHUNK)]
+            parts = pool.map(chunk, tasks, chunksize=1)
+            arrays = [np.concatenate([part[at] for part in parts]) for at in (1, 2, 3)]
+            with atomic_file(path) as file:
+                np.savez(file, pixels=arrays[0], subjects=arrays[1], styles=arrays[2])
+            log("drawn", kind=kind, count=len(arrays[0]))
 
 
-def _tasks(counts: dict[str, int]) -> Iterator[tuple[str, int]]:
-    """Yield pieces of work, the kinds in proportion from the start on."""
-    pieces = [
-        ((index + 0.5) / (count // CHUNK), kind, index * CHUNK)
-        for kind, count in counts.items()
-        for index in range(count // CHUNK)
-    ]
-    for _, kind, start in sorted(pieces):
-        yield kind, start
+def load(folder: Path, device: torch.device) -> dict[str, Bank]:
+    """Return the banks of a folder that `make` filled."""
+    banks = {}
+    for kind in KINDS:
+        with np.load(folder / f"{kind}.npz") as arrays:
+            banks[kind] = Bank(arrays["pixels"], arrays["subjects"], arrays["styles"], device)
+    return banks

@@ -10,7 +10,7 @@ from bioicons_kit.drawings.styles import STYLES
 from bioicons_kit.drawings.subjects import SUBJECTS
 from bioicons_kit.icons.words.noun import article
 
-VERSION = 1  # raise it with any change of what is drawn
+VERSION = 2  # raise it with any change of what is drawn
 
 # How captions name a style; none of the words is one that the shipped icons go by.
 PHRASES: dict[str, tuple[str, ...]] = {

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 from bioicons_kit.drawings.pen import Mark
 
-_SIZE = (66.0, 90.0)  # of the drawing's larger side, on the sheet of 100
-_LOPSIDED = 1.14  # most by which one side is stretched over the other
-_SHEAR = 0.1
-_WARP = 1.6  # on the sheet: how far a slow wave moves a point
-_WANDER = 4.0  # on the sheet: how far from the middle
+_SIZE = (74.0, 90.0)  # of the drawing's larger side, on the sheet of 100
+_LOPSIDED = 1.1  # most by which one side is stretched over the other
+_SHEAR = 0.06
+_WARP = 1.2  # on the sheet: how far a slow wave moves a point
+_WANDER = 3.0  # on the sheet: how far from the middle
+_TURN = 25.0  # most degrees, of a subject that may be turned any way
+_MIRRORED = 0.2  # share of drawings that look the other way
 
 Move = Callable[[float, float], tuple[float, float]]
 
@@ -41,8 +43,8 @@ def posed(marks: Sequence[Mark], spin: float, rng: random.Random) -> list[Mark]:
 
 def _turn(spin: float, rng: random.Random) -> Move:
     """Return a move that mirrors, bends, stretches, shears and turns about the middle."""
-    flip = rng.choice((-1.0, 1.0))
-    angle = math.radians(rng.uniform(-spin, spin))
+    flip = -1.0 if rng.random() < _MIRRORED else 1.0
+    angle = math.radians(min(spin, _TURN) * rng.uniform(-1, 1))
     cos, sin = math.cos(angle), math.sin(angle)
     stretch = _LOPSIDED ** rng.uniform(-1, 1)
     shear = rng.uniform(-_SHEAR, _SHEAR)

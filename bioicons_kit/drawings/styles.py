@@ -30,7 +30,7 @@ _BLUES = ("#123f7c", "#1b4f95", "#1d5aa8", "#17487f", "#0f3a6e", "#22609f")
 
 def outline(marks: Sequence[Mark], rng: random.Random) -> str:
     """Black lines of one width on white."""
-    width, ink = rng.uniform(1.3, 3.0), _gray(rng.uniform(0.82, 1))
+    width, ink = rng.uniform(1.9, 3.0), _gray(rng.uniform(0.88, 1))
     cap = rng.choice(("round", "round", "butt"))
     shapes = [
         _path(
@@ -46,15 +46,15 @@ def outline(marks: Sequence[Mark], rng: random.Random) -> str:
 
 def hatched(marks: Sequence[Mark], rng: random.Random) -> str:
     """Thin lines; areas are darkened by parallel strokes, the closer the darker."""
-    width, ink = rng.uniform(0.9, 1.6), _gray(rng.uniform(0.8, 1))
-    angle, cross = rng.uniform(25, 65) * rng.choice((-1, 1)), rng.random() < 0.35
+    width, ink = rng.uniform(1.2, 1.8), _gray(rng.uniform(0.88, 1))
+    angle, cross = rng.uniform(35, 55), rng.random() < 0.2
     patterns, shapes = [], []
     for index, mark in enumerate(marks):
         fill = ink if mark.solid else "#fff" if mark.closed else "none"
-        if mark.tone is not None and not mark.solid and mark.tone > 0.09:
-            gap = 6.2 - 3.6 * mark.tone + rng.uniform(-0.3, 0.3)
-            turn = angle + rng.choice((0, 0, 20, 90 if cross else 0))
-            stroke = 0.7 + 0.5 * mark.tone
+        if mark.tone is not None and not mark.solid and mark.tone > 0.04:
+            gap = 6.4 - 2.4 * mark.tone + rng.uniform(-0.3, 0.3)
+            turn = angle + (90 if cross and mark.tone > 0.25 else 0)
+            stroke = 1.1 + 0.7 * mark.tone
             patterns.append(
                 f'<pattern id="h{index}" width="{gap:.2f}" height="{gap:.2f}" '
                 f'patternUnits="userSpaceOnUse" patternTransform="rotate({turn:.0f})">'
@@ -68,7 +68,7 @@ def hatched(marks: Sequence[Mark], rng: random.Random) -> str:
 
 def shaded(marks: Sequence[Mark], rng: random.Random) -> str:
     """Soft grays with light from one side, hardly a line."""
-    light = rng.choice(((0, 0, 1, 1), (1, 0, 0, 1), (0, 0, 0, 1)))
+    light = rng.choice(((0, 0, 1, 1), (0, 0, 0, 1)))
     line, soft = rng.uniform(0.5, 1.1), rng.uniform(0.16, 0.3)
     gradients, shapes = [], []
     x1, y1, x2, y2 = light
@@ -90,8 +90,8 @@ def shaded(marks: Sequence[Mark], rng: random.Random) -> str:
 
 def childlike(marks: Sequence[Mark], rng: random.Random) -> str:
     """Unsteady crayon lines, a few colors, areas scribbled over."""
-    colors = rng.sample(_CRAYONS, rng.randint(2, 4))
-    width, shake, shapes = rng.uniform(1.9, 3.2), rng.uniform(0.5, 1.1), []
+    colors = rng.sample(_CRAYONS, rng.randint(2, 3))
+    width, shake, shapes = rng.uniform(2.2, 3.2), rng.uniform(0.4, 0.8), []
     for index, mark in enumerate(marks):
         color = rng.choice(colors)
         wobbly = _shaken(mark.points, shake, rng)
@@ -115,7 +115,7 @@ def childlike(marks: Sequence[Mark], rng: random.Random) -> str:
 def blueprint(marks: Sequence[Mark], rng: random.Random) -> str:
     """Pale lines on blue, over a grid, with the measures of the whole."""
     ground, ink = rng.choice(_BLUES), rng.choice(("#ffffff", "#e6f0ff", "#cfe2fb"))
-    step, width = rng.choice((10.0, 12.5, 20.0)), rng.uniform(0.9, 1.7)
+    step, width = rng.choice((12.5, 20.0)), rng.uniform(1.5, 2.3)
     at = [step * i for i in range(1, int(100 / step) + 1)]
     grid = "".join(f"M{v} 0V100M0 {v}H100" for v in at)
     shapes = [f'<path d="{grid}" stroke="{ink}" stroke-opacity="0.22" stroke-width="0.5"/>']

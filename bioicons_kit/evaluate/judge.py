@@ -25,11 +25,11 @@ ICON, OTHER = "icon", "other"
 STYLES = (*STYLE_NAMES, ICON, OTHER)
 WEIGHTS = Path(__file__).parent / "judge.safetensors"
 
-SIDE = 48  # pixels of what the network sees, either way
+SIDE, LOOK = 48, 96  # pixels of what subject and style are told by, either way
 _DIRECTIONS, _CELLS = 8, (8, 4)
 _EDGES = _DIRECTIONS * sum(cells**2 for cells in _CELLS)
-_LOOKS = 57  # numbers of `looks`
-_HIDDEN = (256, 64)
+_HIDDEN = 256
+_TEXTURES = (16, 32, 48)
 
 
 class Network(nn.Module):
@@ -37,21 +37,28 @@ class Network(nn.Module):
 
     A subject is told by its edges: their directions, without a sign, in the cells of two grids
     (histograms of oriented gradients, Dalal & Triggs 2005), so that a white line on blue, a black
-    line on white and the rim of an area of color are alike. A style is told by edges and colors.
+    line on white and the rim of an area of color are alike. A style is a matter of texture and
+    color: it is told by what three convolutions find anywhere, on average and at most.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        wide, narrow = _HIDDEN
         self.subject = nn.Sequential(
-            nn.LayerNorm(_EDGES), nn.Linear(_EDGES, wide), nn.SiLU(), nn.Linear(wide, len(NAMES))
-        )
-        self.style = nn.Sequential(
-            nn.LayerNorm(_EDGES + _LOOKS),
-            nn.Linear(_EDGES + _LOOKS, narrow),
+            nn.LayerNorm(_EDGES),
+            nn.Linear(_EDGES, _HIDDEN),
             nn.SiLU(),
-            nn.Linear(narrow, len(STYLES)),
+            nn.Linear(_HIDDEN, len(NAMES)),
         )
+        first, second, third = _TEXTURES
+        self.textures = nn.Sequential(
+            nn.Conv2d(3, first, 5, 2, 2),
+            nn.SiLU(),
+            nn.Conv2d(first, second, 3, 2, 1),
+            nn.SiLU(),
+            nn.Conv2d(second, third, 3, 2, 1),
+            nn.SiLU(),
+        )
+        self.style = nn.Sequential(nn.LayerNorm(2 * third), nn.Linear(2 * third, len(STYLES)))
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits `[batch, subjects]` and `[batch, styles]`.
@@ -59,19 +66,14 @@ class Network(nn.Module):
         Args:
             pictures: `[batch, 3, height, width]` in -1..1, any size.
         """
-        found, seen = self.seen(pictures)
-        return self.subject(found), self.style(seen)
-
-    def seen(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what a subject and what a style is told by, `[batch, numbers]` each."""
         small = nn.functional.interpolate(pictures, (SIDE, SIDE), mode="area")
-        found, strength = edges(small)
-        scale = (_EDGES + _LOOKS) ** 0.5 / 4  # looks weigh about as much as edges do
-        return found, torch.cat([found, looks(small, strength) / scale], 1)
+        found = self.textures(nn.functional.interpolate(pictures, (LOOK, LOOK), mode="area"))
+        seen = torch.cat([found.mean((2, 3)), found.amax((2, 3))], 1)
+        return self.subject(edges(small)), self.style(seen)
 
 
-def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Return edges by cell and direction `[batch, _EDGES]` of norm 1, and by pixel their strength.
+def edges(pictures: Tensor) -> Tensor:
+    """Return edges by cell and direction, `[batch, _EDGES]` of norm 1.
 
     The direction is that of the colors' structure tensor, which does not know dark from light.
     """
@@ -85,28 +87,7 @@ def edges(pictures: Tensor) -> tuple[Tensor, Tensor]:
     near = (turn[:, None] - steps[:, None, None]).cos().clamp_min(0).square()
     maps = strength[:, None].sqrt() * near
     cells = [nn.functional.adaptive_avg_pool2d(maps, count).flatten(1) for count in _CELLS]
-    return nn.functional.normalize(torch.cat(cells, 1).clamp_min(1e-8).sqrt()), strength
-
-
-def looks(pictures: Tensor, strength: Tensor) -> Tensor:
-    """Return numbers on color, light and fine structure, `[batch, _LOOKS]`."""
-    light = pictures.mean(1)
-    color = pictures.amax(1) - pictures.amin(1)
-    rough = pictures - nn.functional.avg_pool2d(pictures, 3, 1, 1, count_include_pad=False)
-    rim = torch.cat([pictures[..., :2, :].flatten(2), pictures[..., -2:, :].flatten(2)], 2)
-    means = [
-        pictures.mean((2, 3)),
-        pictures.std((2, 3)),
-        rim.mean(2),
-        rim.std(2),
-        rough.std((2, 3)),
-    ]
-    shares = [
-        torch.sigmoid((values[..., None] - at) * sharp).mean((1, 2))
-        for values, sharp in ((light, 8.0), (color, 8.0), (strength, 8.0))
-        for at in (torch.linspace(-0.9, 1.9, 14, device=pictures.device),)
-    ]
-    return torch.cat([*means, *shares], 1)
+    return nn.functional.normalize(torch.cat(cells, 1).clamp_min(1e-8).sqrt())
 
 
 @dataclass(frozen=True)
@@ -157,17 +138,14 @@ def verdicts(pictures: Sequence[Image.Image]) -> list[Verdict]:
     return found
 
 
-def score(
-    pictures: Sequence[Image.Image], subjects: Sequence[str | None], style: str = ICON
-) -> Score:
+def score(seen: Sequence[Verdict], subjects: Sequence[str | None], style: str = ICON) -> Score:
     """Return how many pictures show their subject, and how many are in a style.
 
     Args:
-        pictures: to be judged.
+        seen: in each picture.
         subjects: what each is to show; None, or a name the judge does not know, is left out.
         style: one of `STYLES`.
     """
-    seen = verdicts(pictures)
     asked = [(verdict, name) for verdict, name in zip(seen, subjects, strict=True) if name in NAMES]
     right = sum(verdict.subject == name for verdict, name in asked)
     styled = sum(verdict.style == style for verdict in seen)

@@ -37,8 +37,8 @@ _CLIP_TOKENS = 77
 
 TRANSFORMER: dict[str, Any] = {
     "in_channels": 64,  # 16 latent channels x 2 x 2 packing, as FLUX.1
-    "num_layers": 4,
-    "num_single_layers": 8,
+    "num_layers": 3,
+    "num_single_layers": 6,
     "attention_head_dim": 32,
     "num_attention_heads": 6,
     "joint_attention_dim": _WIDTH,
@@ -50,10 +50,10 @@ TRANSFORMER: dict[str, Any] = {
 VAE: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
-    "block_out_channels": (16, 32, 64, 64),
+    "block_out_channels": (8, 16, 32, 64),
     "layers_per_block": 1,
     "latent_channels": 16,
-    "norm_num_groups": 8,
+    "norm_num_groups": 4,
     "use_quant_conv": False,
     "use_post_quant_conv": False,
     "scaling_factor": 0.3611,

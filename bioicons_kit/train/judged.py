@@ -5,6 +5,7 @@ from typing import Any
 
 from bioicons_kit import console
 from bioicons_kit.evaluate import judge
+from bioicons_kit.evaluate.judge import Verdict
 from bioicons_kit.preset import STARTER, Preset
 from bioicons_kit.sample import Pair
 
@@ -24,8 +25,11 @@ def scores(pairs: Sequence[Pair], preset: Preset) -> dict[str, Any] | None:
     if preset.model.path != STARTER or not pairs:
         return None
     asked = [judge.subject_of(pair.prompt) for pair in pairs]
-    base = judge.score([pair.base for pair in pairs], asked)
-    lora = judge.score([pair.adapted for pair in pairs], asked)
+    seen = {
+        "base": judge.verdicts([pair.base for pair in pairs]),
+        "lora": judge.verdicts([pair.adapted for pair in pairs]),
+    }
+    base, lora = (judge.score(verdicts, asked) for verdicts in seen.values())
     console.say(
         "judge",
         f"subject recognized {_share(base.subject)} -> {_share(lora.subject)}, "
@@ -36,7 +40,16 @@ def scores(pairs: Sequence[Pair], preset: Preset) -> dict[str, Any] | None:
         "lora": {"subject": lora.subject, "style": lora.style},
         "of": base.count,
         "known": base.known,
+        "pictures": [
+            {"prompt": pair.prompt} | {model: _said(found[at]) for model, found in seen.items()}
+            for at, pair in enumerate(pairs)
+        ],
     }
+
+
+def _said(verdict: Verdict) -> str:
+    """Return what is seen in a picture."""
+    return f"{verdict.subject}, {verdict.style}"
 
 
 def _share(value: float | None) -> str:

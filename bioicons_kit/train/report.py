@@ -23,6 +23,7 @@ from bioicons_kit.train.run_folder import RunFolder
 SMOOTHING = 20  # steps, as in the loss that is shown while training
 _PICTURES_SHOWN = 48
 _STRIP, _COMPARISON, _SINGLE = 1100, 1100, 224  # pixels
+_MODELS = {"base": "Base", "lora": "With LoRA"}  # of run.json's "judge"
 _CURVES = {  # of metrics.jsonl, in the page's order
     "learning_rate": ("Learning rate", "of the base group"),
     "grad_norm": ("Gradient norm", "before it is clipped"),
@@ -175,8 +176,30 @@ def _judge(summary: Mapping[str, Any]) -> list[Section]:
     scores = summary.get("judge")
     if not isinstance(scores, dict) or not scores:
         return []
-    rows = [(page.text(name), page.text(_plain(value))) for name, value in scores.items()]
-    return [("judge", "Judge", page.table(("Score", "Value"), rows))]
+    models = [(name, scores[key]) for key, name in _MODELS.items() if key in scores]
+    rows = [
+        tuple(
+            page.text(each) for each in (name, _percent(share, "subject"), _percent(share, "style"))
+        )
+        for name, share in models
+    ]
+    told = page.note(
+        "What a small classifier sees in the samples: the subject that the prompt names, and "
+        "the icons' style, flat areas of color on white."
+    )
+    shares = page.table(("Model", "Subject recognized", "In the icons' style"), rows)
+    seen = [
+        tuple(page.text(_plain(each.get(key))) for key in ("prompt", *_MODELS))
+        for each in scores.get("pictures", ())
+    ]
+    pictures = page.table(("Prompt", *_MODELS.values()), seen) if seen else ""
+    return [("judge", "Judge", told + shares + pictures)]
+
+
+def _percent(shares: Mapping[str, Any], key: str) -> str:
+    """Return a share as people read it."""
+    value = shares.get(key)
+    return f"{value:.0%}" if isinstance(value, float) else "-"
 
 
 def _numbers(metrics: Lines) -> Section:

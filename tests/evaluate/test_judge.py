@@ -49,9 +49,9 @@ def test_knows_the_icons_style():
         raster.picture(path.read_bytes(), 96, "#ffffff", 0.04, raster.choose("resvg"))
         for path in sorted(SHIPPED.glob("**/*.svg"))
     ]
-    assert judge.score(icons, [None] * len(icons)).style >= 0.85  # 48 of 54
+    assert judge.score(judge.verdicts(icons), [None] * len(icons)).style >= 0.85  # 48 of 54
     drawings = [picture(generate.drawing(NEVER_TRAINED_ON + n).svg) for n in range(100)]
-    assert judge.score(drawings, [None] * 100).style <= 0.15
+    assert judge.score(judge.verdicts(drawings), [None] * 100).style <= 0.15
 
 
 def test_takes_noise_for_no_drawing():
@@ -61,16 +61,20 @@ def test_takes_noise_for_no_drawing():
         for _ in range(5):
             coarse = Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8))
             noise.append(coarse.resize((96, 96), Image.Resampling.BILINEAR))
-    assert judge.score(noise, ["mouse"] * len(noise), judge.OTHER).style >= 0.9
-    assert judge.score(noise, ["mouse"] * len(noise)).subject == pytest.approx(0, abs=0.15)
+    assert judge.score(judge.verdicts(noise), ["mouse"] * len(noise), judge.OTHER).style >= 0.9
+    assert judge.score(judge.verdicts(noise), ["mouse"] * len(noise)).subject == pytest.approx(
+        0, abs=0.15
+    )
 
 
 class TestScore:
     def test_counts_only_what_it_knows(self):
         mouse = picture(generate.drawing(NEVER_TRAINED_ON + 1, "mouse", "outline").svg)
-        score = judge.score([mouse, mouse, mouse], ["mouse", "zeppelin", None], "outline")
+        score = judge.score(
+            judge.verdicts([mouse, mouse, mouse]), ["mouse", "zeppelin", None], "outline"
+        )
         assert score == judge.Score(subject=1.0, style=1.0, known=1, count=3)
-        assert judge.score([mouse], [None]).subject is None
+        assert judge.score(judge.verdicts([mouse]), [None]).subject is None
 
     def test_of_nothing_is_nothing(self):
         assert judge.score([], []) == judge.Score(None, 0.0, 0, 0)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bioicons_kit.errors import ModelError
-from bioicons_kit.families import flow, load
+from bioicons_kit.families import flow, load, starter
 from bioicons_kit.families.base import Batch, Family
 from bioicons_kit.families.flux import Flux, image_ids, pack, predict
 from bioicons_kit.families.flux_sampler import unpack
@@ -368,11 +368,12 @@ class TestTargets:
         attention, feed_forward, everything = (
             self.chosen(plain, name) for name in ("attention", "feed_forward", "all")
         )
-        assert len(attention) == 4 * 8 + 8 * 3
-        assert len(feed_forward) == 4 * 4 + 8 * 2
+        double, single = (starter.TRANSFORMER[name] for name in ("num_layers", "num_single_layers"))
+        assert len(attention) == double * 8 + single * 3
+        assert len(feed_forward) == double * 4 + single * 2
         assert attention.isdisjoint(feed_forward)
         rest = everything - attention - feed_forward
-        assert len(rest) == 4 * 2 + 8
+        assert len(rest) == double * 2 + single
         assert all(re.search(r"\.norm(1|1_context)?\.linear$", name) for name in rest)
 
     def test_sets_on_the_full_flux(self):

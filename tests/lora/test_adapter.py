@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bioicons_kit import families
 from bioicons_kit.errors import LoraError, PresetError
+from bioicons_kit.families import starter
 from bioicons_kit.families.base import Batch, Family
 from bioicons_kit.lora import adapter
 from bioicons_kit.lora.formats import Layer, read_diffusers, write_diffusers
@@ -20,7 +21,9 @@ from bioicons_kit.preset import Lora, Memory, Model, Train
 
 CPU = torch.device("cpu")
 SOURCE = Path("x.safetensors")
-ATTENTION = 4 * 8 + 8 * 3  # double blocks x 8 projections, single blocks x 3
+DOUBLE = starter.TRANSFORMER["num_layers"]
+SINGLE = starter.TRANSFORMER["num_single_layers"]
+ATTENTION = DOUBLE * 8 + SINGLE * 3  # double blocks x 8 projections, single blocks x 3
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ def test_sets_choose_their_modules(family: Family, denoiser: Any) -> None:
     assert len(attention) == ATTENTION
     assert all(".attn." in name for name in attention)
     feed_forward = chosen(family, denoiser, "feed_forward")
-    assert len(feed_forward) == 4 * 4 + 8 * 2
+    assert len(feed_forward) == DOUBLE * 4 + SINGLE * 2
     assert not set(attention) & set(feed_forward)
     both = chosen(family, denoiser, "attention", "feed_forward")
     assert set(both) == {*attention, *feed_forward}

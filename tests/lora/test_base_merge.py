@@ -33,12 +33,12 @@ T = "transformer."
 MODULES = {  # the starter's widths
     T + "transformer_blocks.0.attn.to_q": (192, 192),
     T + "transformer_blocks.0.attn.to_k": (192, 192),
-    T + "transformer_blocks.3.attn.to_add_out": (192, 192),
+    T + "transformer_blocks.2.attn.to_add_out": (192, 192),
     T + "transformer_blocks.1.ff.net.2": (192, 768),
     T + "transformer_blocks.2.norm1_context.linear": (1152, 192),
     T + "single_transformer_blocks.0.attn.to_v": (192, 192),
-    T + "single_transformer_blocks.7.proj_mlp": (768, 192),
-    T + "single_transformer_blocks.7.proj_out": (192, 960),
+    T + "single_transformer_blocks.5.proj_mlp": (768, 192),
+    T + "single_transformer_blocks.5.proj_out": (192, 960),
     T + "norm_out.linear": (384, 192),
     T + "x_embedder": (192, 64),
 }

@@ -86,10 +86,10 @@ def test_bfloat16_files_are_read_as_float32(tmp_path: Path) -> None:
 # Widths of the starter's modules: attention 192, feed-forward 4 x 192.
 MODULES = {
     "transformer_blocks.0.attn.to_q": layer(192, 192, 4, 2.0, 1),
-    "transformer_blocks.3.attn.to_out.0": layer(192, 192, 2, 6.0, 2),
+    "transformer_blocks.2.attn.to_out.0": layer(192, 192, 2, 6.0, 2),
     "transformer_blocks.1.ff.net.2": layer(768, 192, 3, 3.0, 3),
     "single_transformer_blocks.0.attn.to_q": layer(192, 192, 1, 0.5, 4),
-    "single_transformer_blocks.7.proj_mlp": layer(192, 768, 5, 8.0, 5),
+    "single_transformer_blocks.5.proj_mlp": layer(192, 768, 5, 8.0, 5),
 }
 
 

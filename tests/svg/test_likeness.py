@@ -63,3 +63,13 @@ def test_broken_is_nine_pixels_together(height, width, change, is_broken):
     other = one.astype(int)
     other[5 : 5 + height, 7 : 7 + width] += change
     assert likeness.broken(one, other.astype(np.uint8)) == is_broken
+
+
+def test_losses_say_where():
+    one = np.full((200, 150, 3), 255, np.uint8)
+    other = one.copy()
+    other[70:80, 100:110] = 0
+    found = likeness.losses(one, other)
+    assert found.shape == (7, 5)
+    assert set(zip(*np.nonzero(found), strict=True)) == {(2, 2), (2, 3), (2, 3)}
+    assert likeness.ssim(one, other) == pytest.approx(1 - found.sum() / (194 * 144))

@@ -12,6 +12,7 @@ from lxml import etree
 
 from bioicons_kit.errors import DocumentError
 from bioicons_kit.icons.clean import cleaner
+from bioicons_kit.icons.clean.pictures import Pictures
 from bioicons_kit.svg import likeness, optimize, tree
 from bioicons_kit.svg.credit import Credit
 
@@ -233,7 +234,7 @@ def test_pictures_are_the_same_by_both_engines(body):
     data = svg(body)
     result = optimize.simplify_document(data)
     assert len(result.svg) < len(data)
-    before, after = cleaner.Pictures(data), cleaner.Pictures(result.svg)
+    before, after = Pictures(data), Pictures(result.svg)
     for engine in ("cairosvg", "resvg"):
         one, other = before.by(engine), after.by(engine)
         assert one is not None

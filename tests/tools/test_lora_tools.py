@@ -14,7 +14,7 @@ from bioicons_kit.lora import formats
 from bioicons_kit.lora.formats import Layer
 
 Q = "transformer.transformer_blocks.0.attn.to_q"
-MLP = "transformer.single_transformer_blocks.7.proj_mlp"
+MLP = "transformer.single_transformer_blocks.5.proj_mlp"
 SHAPES = {Q: (192, 192), MLP: (768, 192)}  # the starter's
 
 
@@ -237,9 +237,9 @@ def test_no_match_and_a_quantized_base_leave_no_output(
     line = command(tool("merge_lora"), "--lora", a, "--base", other, "--out", out).error
     assert "none of the LoRA's modules is in it: " in line
     assert Q in line
-    save_file({"single_blocks.7.linear1.weight": torch.ones(1344, 192).to(torch.int8)}, other)
+    save_file({"single_blocks.5.linear1.weight": torch.ones(1344, 192).to(torch.int8)}, other)
     line = command(tool("merge_lora"), "--lora", a, "--base", other, "--out", out).error
-    assert "'single_blocks.7.linear1.weight' is I8" in line
+    assert "'single_blocks.5.linear1.weight' is I8" in line
     assert "merge into the bf16 or fp16 original" in line
     assert not out.exists()
 

@@ -40,6 +40,13 @@ def folder(small_preset: Path, tmp_path: Path) -> RunFolder:
     return made
 
 
+JUDGED = {
+    "base": {"subject": 0.75, "style": 0.0},
+    "lora": {"subject": None, "style": 0.25},
+    "pictures": [{"prompt": "a mouse", "base": "mouse, outline", "lora": "mouse, icon"}],
+}
+
+
 def record(**changes: str) -> dict[str, str]:
     """Return a manifest's record."""
     plain = {"license": "CC0-1.0", "author": "Ann", "category": "Animals"}
@@ -64,7 +71,7 @@ def test_every_part_that_is_there_is_shown(folder: RunFolder):
     folder.metrics.write_text("".join(json.dumps(each) + "\n" for each in steps))
     folder.validation.write_text('{"step": 0, "mean": 0.7, "levels": {"0.100": 0.7}}\n')
     summary = {"seconds": 75.0, "loss_first_tenth": 1.0, "loss_last_tenth": 0.3, "kit": "1"}
-    summary |= {"best": {"step": 0, "mean": 0.7}, "phases": {"train": 61.0}, "judge": {"fid": 0.25}}
+    summary |= {"best": {"step": 0, "mean": 0.7}, "phases": {"train": 61.0}, "judge": JUDGED}
     folder.summary.write_text(json.dumps(summary))
     folder.step_pictures.mkdir(parents=True)
     Image.new("RGB", (80, 20)).save(folder.step_pictures / "strip-00.png")
@@ -76,14 +83,17 @@ def test_every_part_that_is_there_is_shown(folder: RunFolder):
     ]
     assert seen.tags.count("img") == 2
     text = folder.report.read_text("utf-8")
-    for told in ("0.7000 (best)", "1 min 01 s", "1 min 15 s", "fid", "0.25"):
+    for told in ("0.7000 (best)", "1 min 01 s", "1 min 15 s", "25%", "75%", "mouse, icon"):
         assert told in text
 
 
 def test_it_loads_and_runs_nothing_whatever_strangers_wrote(folder: RunFolder):
     folder.attribution.parent.mkdir()
     folder.attribution.write_text(HOSTILE)
-    folder.summary.write_text(json.dumps({"device": HOSTILE, "judge": {HOSTILE: HOSTILE}}))
+    hostile = dict.fromkeys(("prompt", "base", "lora"), HOSTILE)
+    folder.summary.write_text(
+        json.dumps({"device": HOSTILE, "judge": JUDGED | {"pictures": [hostile]}})
+    )
     fields = dict.fromkeys(("author", "title", "text", "category"), HOSTILE)
     seen = page(folder, **fields)
     assert "script" not in seen.tags

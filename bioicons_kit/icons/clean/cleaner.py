@@ -14,24 +14,17 @@ import numpy as np
 from PIL import Image
 
 from bioicons_kit import files
-from bioicons_kit.errors import DocumentError, KitError
-from bioicons_kit.icons import document, raster
+from bioicons_kit.errors import DocumentError
+from bioicons_kit.icons.clean.compare import ALIKE, compared
+from bioicons_kit.icons.clean.pictures import Pictures
 from bioicons_kit.icons.processes.serve import Answer
-from bioicons_kit.svg import likeness, optimize, tree
+from bioicons_kit.svg import optimize, tree
 from bioicons_kit.svg.credit import Credit
 from bioicons_kit.svg.likeness import Pixels
 from bioicons_kit.svg.optimize import Simplified
 
 # Bytes that one file may take: large icons (2.4 MB) take 0.1 GB.
 MEMORY = 2_000_000_000
-# The side at which pictures are compared: where the default tolerance is 1/4 pixel.
-SIZE = 1024
-# What counts as alike: .999, and a little for other variants of the index.
-ALIKE = 0.9992
-# cairosvg draws fast, resvg edges sharper: of 330 icons, most lose twice as much by it, and one
-# twelve times. It is asked where cairosvg's pictures are off by more than a tenth of what is
-# allowed; a seventh would save a quarter of its drawings, and let 0.9989 through.
-_SURE = 1 - (1 - ALIKE) / 10
 # How often a smaller tolerance is tried, the last time one that only rounds.
 _RETRIES = 3
 _LAST = 0.01
@@ -107,69 +100,15 @@ def simplified(
     for left in reversed(range(1 + _RETRIES)):
         result = read.simplified(tolerance)
         after = Pictures(result.svg)
-        similarity, is_alike = _compared(before, after)
-        if is_alike:
-            return Checked(result, similarity, before.both(after))
-        loss = 1 - min(similarity.values(), default=0.0)
-        tolerance *= min(0.7, 0.95 * ((1 - ALIKE) / max(loss, 1e-9)) ** (1 / _POWER))
+        found = compared(before, after)
+        if found.is_alike:
+            return Checked(result, found.similarity, before.both(after))
+        loss = max(found.loss, 1e-9)
+        tolerance *= min(0.7, 0.95 * ((1 - ALIKE) / loss) ** (1 / _POWER))
         if left == 1 or tolerance < _LAST * asked:
             tolerance = _LAST * asked
     result = optimize.unchanged(data, "the whole file: its picture would change")
     return Checked(result, {}, None)
-
-
-class Pictures:
-    """A document, drawn by each engine at most once."""
-
-    def __init__(self, data: bytes) -> None:
-        self._drawn: dict[str, Pixels | None] = {}
-        try:
-            self._svg: bytes | None = document.sanitize(data, 0.0).svg
-        except DocumentError:
-            self._svg = None
-
-    def by(self, engine: str) -> Pixels | None:
-        """Return the picture [SIZE, SIZE, 3] on white; None where the engine cannot draw it."""
-        if engine not in self._drawn:
-            self._drawn[engine] = None if self._svg is None else _picture(self._svg, engine)
-        return self._drawn[engine]
-
-    def both(self, other: "Pictures") -> tuple[Pixels, Pixels] | None:
-        """Return the first pictures that both have of one engine."""
-        for engine in ("cairosvg", "resvg"):
-            one, two = self.by(engine), other.by(engine)
-            if one is not None and two is not None:
-                return one, two
-        return None
-
-
-def _picture(svg: bytes, engine: str) -> Pixels | None:
-    """Draw a sanitized document on white."""
-    try:
-        return np.asarray(raster.on_white(svg, (SIZE, SIZE), engine))
-    except KitError:  # the engine is not there, or cannot draw this
-        return None
-
-
-def _compared(before: Pictures, after: Pictures) -> tuple[dict[str, float], bool]:
-    """Return how alike two documents are by engine, and whether that is enough.
-
-    Where no engine draws the original, there is nothing to compare, and nothing against it.
-    """
-    similarity: dict[str, float] = {}
-    for engine in ("cairosvg", "resvg"):
-        one = before.by(engine)
-        if one is None:
-            continue
-        other = after.by(engine)
-        if other is None:
-            return similarity, False
-        similarity[engine] = likeness.ssim(one, other)
-        if similarity[engine] < ALIKE or likeness.broken(one, other):
-            return similarity, False
-        if similarity[engine] >= _SURE:
-            break
-    return similarity, True
 
 
 def _write_preview(path: Path, before: Pixels, after: Pixels) -> None:
