@@ -45,7 +45,7 @@ def test_a_part_is_cut_from_the_whole(attributes: str, offset: tuple[int, int]):
     assert there.min() < 255, "nothing is drawn there"
     apart = np.abs(found.astype(int) - there)
     assert apart.mean() < 0.4  # resvg rounds curves that it clips
-    assert apart.max() < 64
+    assert apart.max() < 100
 
 
 def test_a_part_clips_at_its_canvas_only():
