@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from pictures import Bank
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from updates import Updates
@@ -71,9 +70,17 @@ class Captions:
 class Latents:
     """Posteriors of the plain drawings, and what they show."""
 
-    def __init__(self, mean: Tensor, logvar: Tensor, bank: Bank, shift: float, factor: float):
+    def __init__(
+        self,
+        mean: Tensor,
+        logvar: Tensor,
+        subjects: Tensor,
+        styles: Tensor,
+        shift: float,
+        factor: float,
+    ) -> None:
         self.mean, self.logvar = mean, logvar
-        self.subjects, self.styles = bank.subjects[: len(mean)], bank.styles[: len(mean)]
+        self.subjects, self.styles = subjects, styles
         self._shift, self._factor = shift, factor
 
     def draw(self, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -20,8 +20,9 @@ from bioicons_kit.icons import raster
 from bioicons_kit.icons.words.wording import clean_name
 
 _PEAK, _DECAY = 2e-3, 0.998
+_RECOLORED = 0.5  # share of the icons
 _ICON, _OTHER = judge.STYLES.index(judge.ICON), judge.STYLES.index(judge.OTHER)
-_SHARES = {"plain": 0.5, "flat": 0.24, "icons": 0.12, "abstract": 0.07, "noise": 0.07}
+_SHARES = {"plain": 0.5, "flat": 0.12, "icons": 0.24, "abstract": 0.07, "noise": 0.07}
 
 
 def icons(root: Path, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -111,7 +112,9 @@ def train(
                 else torch.full_like(at, _ICON if kind == "flat" else _OTHER)
             )
         at = torch.randint(len(given), (counts["icons"],), device=device)
-        parts.append(recolored(moved(given[at])))
+        shown = moved(given[at])
+        some = torch.rand(len(shown), 1, 1, 1, device=device) < _RECOLORED
+        parts.append(torch.where(some, recolored(shown), shown))
         subjects.append(given_subjects[at])
         styles.append(torch.full_like(at, _ICON))
         parts.append(junk(counts["noise"], device))

@@ -4,11 +4,11 @@ Every part is the real class with a small config, saved in diffusers' folder lay
 loaded through the very path that loads FLUX.1-dev. The folder is byte for byte the same
 each time.
 
-Its weights are to be trained by `benchmarks/starter` and packed beside this file. As long as they
-are not, they are drawn from a fixed seed: the starter then exercises the whole road, and draws
-nothing but texture (docs/STARTER.md).
+`benchmarks/starter` trained its weights, which are packed beside this file, on drawings that the
+kit makes itself (docs/STARTER.md). Without them they are drawn from a fixed seed: the starter then
+exercises the whole road, and draws nothing but texture.
 
-Sizes: 64-128 px pictures, 16-channel f8 VAE, about 10 M parameters in all.
+Sizes: 64-128 px pictures, 16-channel f8 VAE, about 9 M parameters in all.
 """
 
 import json
@@ -24,7 +24,7 @@ from bioicons_kit.families.starter_vocabulary import clip_merges, clip_vocabular
 from bioicons_kit.files import atomic_folder, sha256_file, storage_errors
 from bioicons_kit.preset import STARTER
 
-VERSION = 2  # raise it with any change below: it is part of the folder's name
+VERSION = 3  # raise it with any change below: it is part of the folder's name
 
 # What training left, in bfloat16, a file for each network; without the folder they are random.
 WEIGHTS = Path(__file__).parent / "starter_weights"
