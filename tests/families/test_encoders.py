@@ -123,7 +123,7 @@ def test_t5_in_fewer_bits_is_nearly_the_same_and_says_so(family: Family, storage
     assert small.settings["storage"] == storage
     (exact,), (found,) = encode(full, PROMPTS[:1]), encode(small, PROMPTS[:1])
     error = (found["states"] - exact["states"]).norm() / exact["states"].norm()
-    assert 0 < error < (0.3 if storage == "qint4" else 0.1)
+    assert 0 < error < (0.45 if storage == "qint4" else 0.1)
     with small.loaded(CPU):
         stored = [m for m in gc.get_objects() if type(m) is QuantizedLinear]
         assert len(stored) == 2 * 7  # q, k, v, o and three of the feed-forward, in two layers

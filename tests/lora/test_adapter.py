@@ -301,9 +301,9 @@ def create(family: Family, denoiser: nn.Module, **settings: Any) -> tuple[str, .
 
 def test_style_is_the_second_half_of_the_single_blocks(family: Family, denoiser: Any) -> None:
     names = chosen(family, denoiser, "style")
-    assert {name.split(".")[1] for name in names} == {"4", "5", "6", "7"}
+    assert {name.split(".")[1] for name in names} == {str(at) for at in range(SINGLE // 2, SINGLE)}
     assert all(name.startswith("single_transformer_blocks.") for name in names)
-    assert len(names) == 4 * 5  # q, k, v, proj_mlp, proj_out
+    assert len(names) == SINGLE // 2 * 5  # q, k, v, proj_mlp, proj_out
     assert not any("norm" in name for name in names)
 
 
@@ -344,7 +344,7 @@ def test_alpha_is_the_parts_own_rank_where_nobody_gives_one(family: Family, deno
 
 
 def test_a_part_that_matches_nothing_is_refused(family: Family, denoiser: Any) -> None:
-    with pytest.raises(PresetError, match=r"lora\.parts: 'to_q' matches none of the 56 modules"):
+    with pytest.raises(PresetError, match=rf"lora\.parts: 'to_q' matches none of the {ATTENTION} modules"):
         create(family, denoiser, parts=[{"modules": "to_q", "rank": 8}])
 
 
