@@ -1,6 +1,6 @@
 """Measure the starter as users get it: does it draw what it is asked, and how long does it take.
 
-    python benchmarks/starter/measure.py [--styles 1] [--steps 16] [--guidance 3.5] [--sheet FILE]
+    python benchmarks/starter/measure.py [--styles 1] [--steps 16] [--guidance 2.5] [--sheet FILE]
 
 Every subject is drawn in so many of the styles (in turn), with the kit's own loading, encoders
 and sampler and a seed of its own; the judge says what it sees. Prints the shares of pictures
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--styles", type=int, default=1)
     parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--guidance", type=float, default=3.5)
+    parser.add_argument("--guidance", type=float, default=2.5)
     parser.add_argument("--sheet", type=Path)
     chosen = parser.parse_args()
     asked = prompts(chosen.styles)

@@ -93,7 +93,9 @@ class Work:
 
     def write(self, name: str, weights: dict[str, torch.Tensor]) -> None:
         """Write a network's weights, float32."""
-        tensors.write(self.path(name), {k: v.detach().clone().contiguous() for k, v in weights.items()}, {})
+        tensors.write(
+            self.path(name), {k: v.detach().clone().contiguous() for k, v in weights.items()}, {}
+        )
 
     def network(self, name: str, network: Any) -> Any:
         """Return a network with the weights that its stage left, frozen."""

@@ -26,7 +26,7 @@ def test_it_draws_subject_and_style(models: Path):
                 text |= {f"{encoder.name}.{key}": value for key, value in found.items()}
     denoiser, _ = family.load_denoiser(memory, cpu)
     draw = family.sampler(denoiser, cpu)
-    settings = Sample(steps=12, guidance=3.5)
+    settings = Sample(steps=12, guidance=2.5)
     pictures = [
         draw(text, seed, settings, (96, 96), lambda: None) for seed, text in enumerate(texts)
     ]

@@ -344,7 +344,9 @@ def test_alpha_is_the_parts_own_rank_where_nobody_gives_one(family: Family, deno
 
 
 def test_a_part_that_matches_nothing_is_refused(family: Family, denoiser: Any) -> None:
-    with pytest.raises(PresetError, match=rf"lora\.parts: 'to_q' matches none of the {ATTENTION} modules"):
+    with pytest.raises(
+        PresetError, match=rf"lora\.parts: 'to_q' matches none of the {ATTENTION} modules"
+    ):
         create(family, denoiser, parts=[{"modules": "to_q", "rank": 8}])
 
 

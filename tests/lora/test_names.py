@@ -50,7 +50,9 @@ def test_fluxs_table_has_every_linear_of_the_transformer() -> None:
         model = FluxTransformer2DModel(**TRANSFORMER)
     known = {module for modules in names_flux.MODULES.values() for module in modules}
     assert linears(model) <= known
-    inside = {n for n in known if "blocks." not in n or int(n.split(".")[1]) < TRANSFORMER["num_layers"]}
+    inside = {
+        n for n in known if "blocks." not in n or int(n.split(".")[1]) < TRANSFORMER["num_layers"]
+    }
     assert {n for n in inside if not n.startswith("single")} == {
         n for n in linears(model) if not n.startswith("single")
     }

@@ -364,7 +364,7 @@ def encoded(command: Any, small_preset: Path, tmp_path: Path) -> Path:
     [
         (300, "preset.toml", set()),
         (100_000, "lora.safetensors", {"preset.toml", "metrics.jsonl"}),
-        (250_000, "comparison.png", {"lora.safetensors", "samples"}),
+        (150_000, "comparison.png", {"lora.safetensors", "samples"}),
     ],
 )
 def test_no_room_for_the_run(

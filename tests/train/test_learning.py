@@ -10,7 +10,7 @@ import torch
 
 from bioicons_kit.train.__main__ import main
 
-STEPS = 200
+STEPS = 400
 LEAST_FALL = 5.0
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageChops
 
 from bioicons_kit import preset_file, tensors
+from bioicons_kit.families import starter
 from bioicons_kit.files import sha256_file
 from bioicons_kit.lora.formats import read_diffusers
 from bioicons_kit.train.__main__ import main
@@ -101,7 +102,8 @@ def test_the_manifest_and_the_credits_name_every_icon(finished: RunFolder) -> No
 
 def test_the_lora_says_what_it_was_trained_on(finished: RunFolder) -> None:
     layers, said = read_diffusers(finished.lora, "transformer")
-    assert len(layers) == 4 * 8 + 8 * 3
+    double, single = (starter.TRANSFORMER[name] for name in ("num_layers", "num_single_layers"))
+    assert len(layers) == double * 8 + single * 3
     assert {update.rank for update in layers.values()} == {4}
     assert all(bool(update.up.any()) for update in layers.values())  # all of them have moved
     assert said["modelspec.architecture"] == "flux-starter/lora"
