@@ -53,7 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=STAGES, help="this stage alone; others must be done")
     for name, seconds in (
         ("vae", 1000.0),
-        ("judge", 300.0),
+        ("judge", 900.0),
         ("words", 120.0),
         ("denoiser", 4200.0),
         ("guidance", 700.0),
