@@ -8,7 +8,7 @@ when a denoiser made them.
 
 Most of the time goes to quarters of pictures, which are as good to learn lines from and cost a
 fourth; at the end come whole ones, whose statistics the normalizations will see in earnest.
-Nothing is compiled: on a processor torch 2.13 computes compiled convolutions wrongly here.
+Nothing is compiled: on a processor torch 2.13 made of it something that did not learn.
 """
 
 import math

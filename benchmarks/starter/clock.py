@@ -14,20 +14,12 @@ from torch import Tensor, nn
 class Clock:
     """How much of a part's time has passed."""
 
-    def __init__(self, seconds: float, most_steps: int | None = None) -> None:
-        self.started, self.seconds = time.monotonic(), seconds
-        self.steps, self.most_steps = 0, most_steps
-
-    def restart(self) -> None:
-        """Begin anew: what came before was preparation."""
-        self.started, self.steps = time.monotonic(), 0
+    def __init__(self, seconds: float) -> None:
+        self.started, self.seconds, self.steps = time.monotonic(), seconds, 0
 
     def passed(self) -> float:
         """Return the share of the time that has passed, 0 to 1."""
-        share = (time.monotonic() - self.started) / self.seconds
-        if self.most_steps:
-            share = max(share, self.steps / self.most_steps)
-        return min(share, 1.0)
+        return min((time.monotonic() - self.started) / self.seconds, 1.0)
 
     def rate(self, peak: float, warmup: int = 100) -> float:
         """Return the learning rate: a rise over some steps, then a half cosine to a hundredth."""
@@ -65,10 +57,6 @@ class Log:
         self.entries: list[dict[str, Any]] = (
             json.loads(path.read_text("utf-8")) if path.exists() else []
         )
-
-    def seconds(self) -> float:
-        """Return the seconds since the start."""
-        return time.monotonic() - self.started
 
     def __call__(self, part: str, **values: Any) -> None:
         """Note and print an entry."""

@@ -1,6 +1,6 @@
 """Measure what a LoRA has taught the starter: the icons' style, and the subjects kept.
 
-    python benchmarks/starter/lesson.py runs/quickstart [--seeds 1] [--sheet FILE]
+    python benchmarks/starter/lesson.py runs/quickstart [--seeds 1] [--first 0] [--sheet FILE]
 
 Every subject that the starter knows is asked for with the run's trigger, at equal seeds with the
 base model and with the LoRA; the judge says whether it is there and whether it is drawn as an
@@ -60,13 +60,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="seeds to leave out before")
     parser.add_argument("--sheet", type=Path)
     chosen = parser.parse_args()
     preset = preset_file.load(chosen.run / "preset.toml")
     prompts = asked(chosen.run, preset)
     drawn = [
         pictures
-        for seed in range(chosen.seeds)
+        for seed in range(chosen.first, chosen.first + chosen.seeds)
         for pictures in draw(chosen.run, preset, prompts, 1000 * seed)
     ]
     print("| subjects | pictures | model | subject | icons' style |\n|---|---|---|---|---|")
