@@ -29,18 +29,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import random_weights
 import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from bioicons_kit import console, tensor_stream
 from bioicons_kit.memory import peak
 from bioicons_kit.memory.levels import LEVELS
 from bioicons_kit.memory.load import load
 from bioicons_kit.memory.quantize import swap_linears
 from bioicons_kit.memory.saved import Shelf
 from bioicons_kit.memory.shards import Shards, shards
-from bioicons_kit.tensor_stream import Slot
 
 CONFIG: dict[str, Any] = {"num_layers": 2, "num_single_layers": 9, "guidance_embeds": True}
 SHARDS = 4
@@ -75,24 +74,7 @@ def build(folder: Path) -> int:
     (folder / "config.json").write_text(
         json.dumps({"_class_name": "FluxTransformer2DModel", **CONFIG})
     )
-    slots = {name: Slot(torch.bfloat16, tuple(p.shape)) for name, p in model.named_parameters()}
-    names, places = list(slots), {}
-    generator = torch.Generator().manual_seed(0)
-
-    def random(name: str) -> Tensor:
-        values = torch.randn(slots[name].shape, generator=generator, dtype=torch.bfloat16)
-        return values * 0.02
-
-    with console.bar("build", sum(slot.nbytes for slot in slots.values()), "B", scale=True) as bar:
-        for number in range(SHARDS):
-            part = names[number * len(names) // SHARDS : (number + 1) * len(names) // SHARDS]
-            file = f"{STEM}-{number + 1:05}-of-{SHARDS:05}.safetensors"
-            plan = {name: slots[name] for name in part}
-            tensor_stream.write(folder / file, plan, {"format": "pt"}, random, bar.update)
-            places.update(dict.fromkeys(part, file))
-    index = {"metadata": {}, "weight_map": places}
-    (folder / f"{STEM}.safetensors.index.json").write_text(json.dumps(index))
-    return sum(slot.nbytes for slot in slots.values())
+    return random_weights.write(folder, STEM, model, SHARDS)
 
 
 def skeleton(config: Mapping[str, Any]) -> nn.Module:

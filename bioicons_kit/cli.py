@@ -9,6 +9,7 @@
 
 import argparse
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from bioicons_kit.errors import KitError, plain
+
+# As soon as it is imported, bitsandbytes tells owners of some CPUs to install what nothing here
+# uses; libraries import it where it is installed.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 class Parser(argparse.ArgumentParser):

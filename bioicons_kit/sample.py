@@ -27,6 +27,7 @@ from bioicons_kit.icons.row import Row
 from bioicons_kit.icons.workers import Painters, Task
 from bioicons_kit.lora import adapter, formats
 from bioicons_kit.lora.formats import Layer
+from bioicons_kit.memory import levels
 from bioicons_kit.preset import Dataset, Preset
 from bioicons_kit.svg.credit import Credit
 from bioicons_kit.svg.trace.settings import Settings
@@ -62,6 +63,7 @@ def with_lora(
         LoraError: the file is no LoRA, or one for another model.
         ModelError: the model cannot be loaded.
     """
+    levels.require(preset.memory.quantization, accelerator.device)
     work = job.start(preset, accelerator)
     family = work.family
     layers = _layers(lora, family.lora_prefix)

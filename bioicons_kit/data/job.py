@@ -13,6 +13,7 @@ from bioicons_kit.data.cache import Cache
 from bioicons_kit.data.identity import Identities
 from bioicons_kit.errors import TrainingError
 from bioicons_kit.families.base import Family
+from bioicons_kit.memory import levels
 from bioicons_kit.preset import Preset
 
 _LAUNCHES = {
@@ -82,9 +83,11 @@ def start(preset: Preset, accelerator: Accelerator) -> Job:
     """Find the preset's model and cache.
 
     Raises:
-        ModelError: the model is not there, or is of another family.
+        ModelError: the model is not there, or is of another family; or its texts cannot be
+            encoded as they are to be.
         StorageError: no room for the starter model.
     """
+    levels.require(preset.memory.text_encoder, accelerator.device, "text_encoder")
     cache = Cache(Path(preset.cache.root))
     identify = Identities(cache.root).of
     return Job(preset, families.load(preset.model, cache.root, identify), cache, accelerator)

@@ -28,6 +28,7 @@ from bioicons_kit.families.base import Encoder
 from bioicons_kit.files import atomic_file, require_room, sha256_bytes, write_text
 from bioicons_kit.icons.pictures import images
 from bioicons_kit.icons.scan.sidecar import LISTING
+from bioicons_kit.memory import levels
 
 # What a model draws has no author's license; its own terms say what may be done with it.
 LICENSE = "LicenseRef-generated"
@@ -139,6 +140,7 @@ def _identity(job: Job, number: int) -> str:
 def _draw(job: Job, buckets: list[Wanted]) -> None:
     """Draw this process's part of what is missing."""
     preset, accelerator = job.preset, job.accelerator
+    levels.require(preset.memory.quantization, job.device)
     texts = encode.texts([each.prompt for each in buckets], job)
     every = [(each, number) for each in buckets for number in each.missing]
     mine = every[accelerator.process_index :: accelerator.num_processes]

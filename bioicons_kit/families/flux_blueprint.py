@@ -93,6 +93,8 @@ class FluxBlueprint:
         """Return the denoiser without weights, stored as `memory` says."""
         from diffusers import FluxTransformer2DModel
 
+        from bioicons_kit.families import flux_blocks  # which imports diffusers
+
         with init_empty_weights(include_buffers=False):
             denoiser: Any = FluxTransformer2DModel.from_config(dict(self.transformer))
         dtype = DTYPES[memory.dtype]
@@ -102,6 +104,8 @@ class FluxBlueprint:
             parameter.data = parameter.data.to(dtype)
         denoiser.requires_grad_(False)
         flux.keep_timesteps_float32(denoiser)
+        if not memory.compile:  # as `flux_memory.arrange` has them
+            flux_blocks.apply(denoiser)
         return Subject(
             denoiser, flux_memory.blocks(denoiser), flux_memory.modulation_linears(denoiser)
         )

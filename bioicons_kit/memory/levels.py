@@ -33,6 +33,7 @@ _SMALLEST_SCALE = torch.finfo(torch.float32).tiny
 
 _GROUPS = (128, 64, 32)  # quanto's own, the largest that divides a row
 _BLOCK = 64  # bitsandbytes' smallest that every version of it has
+_BNB_DEVICES = ("cuda", "cpu")
 
 
 class Decoded(NamedTuple):
@@ -185,9 +186,12 @@ class _NormalFloat:
         return stored.reshape(rows, -1), state.absmax.reshape(rows, -1)
 
     def decode(self, kept: Sequence[Tensor], dtype: torch.dtype) -> Decoded:
+        stored, scale = kept
+        shape = (stored.shape[0], 2 * stored.shape[1])
+        if stored.is_meta:  # a plan can be made where the library is not installed
+            return Decoded(stored.new_empty(shape, dtype=dtype), None)
         import bitsandbytes  # noqa: F401  # brings the operator
 
-        stored, scale = kept
         # its kernels know 16 and 32 bits
         made = torch.float32 if dtype == torch.float64 else dtype
         values: Tensor = torch.ops.bitsandbytes.dequantize_4bit(
@@ -195,7 +199,7 @@ class _NormalFloat:
             scale.reshape(-1).to(torch.float32),
             _BLOCK,
             self.name,
-            (stored.shape[0], 2 * stored.shape[1]),
+            shape,
             made,
         )
         return Decoded(values.to(dtype), None)
@@ -246,22 +250,29 @@ def stored_bytes(
     return sum(slot.nbytes for slot in LEVELS[level].slots(out_features, in_features).values())
 
 
-def require(level: str, device: torch.device) -> None:
+def require(level: str, device: torch.device, key: str = "quantization") -> None:
     """Refuse a level that cannot be had on this device or with what is installed.
 
+    Args:
+        level: "none" or a name of `LEVELS`.
+        device: what is to compute with it.
+        key: the key of `[memory]` that asks for it.
+
     Raises:
-        ModelError: nf4 without bitsandbytes, or on anything but a CUDA GPU.
+        ModelError: nf4 without bitsandbytes, or on a device that it is not made for.
     """
     if level != "nf4":
         return
-    if device.type != "cuda":
+    instead = f'or set memory.{key} = "qint4", of about the same size'
+    if device.type not in _BNB_DEVICES:
         raise ModelError(
-            f"memory: nf4 needs a CUDA GPU, and this is {device.type}; choose qint4, of about the "
-            "same size"
+            f'memory.{key} = "nf4" needs an NVIDIA GPU or a CPU, and this runs on '
+            f"{device.type}; {instead}"
         )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(
-            'memory: nf4 needs bitsandbytes: pip install "bioicons_kit[bnb]", or choose qint4'
+            f'memory.{key} = "nf4" needs bitsandbytes: pip install -c constraints.txt '
+            f"-e '.[bnb]', {instead}"
         )
 
 

@@ -4,8 +4,9 @@ The step is run once forward on the meta device with every block checkpointed, w
 what is around the blocks; then one block of each kind is run, again, and backward by itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -62,28 +63,23 @@ def step(subject: Subject, loss: Callable[[], Tensor], batch: Iterable[Tensor]) 
     names = subject.blocks
     blocks = [denoiser.get_submodule(name) for name in names]
     checkpointing.apply(denoiser, names, "full")
-    called: dict[type, tuple[nn.Module, Any, Any]] = {}
-    hooks = [block.register_forward_pre_hook(_noting(called), with_kwargs=True) for block in blocks]
     last: list[Tensor] = []
     # a forward without gradient, as of the bare base model, has no way back
-    hooks.append(
-        blocks[-1].register_forward_hook(
-            lambda *call: last.extend(each for each in call[-1] if each.requires_grad)
-        )
+    end = blocks[-1].register_forward_hook(
+        lambda *call: last.extend(each for each in call[-1] if each.requires_grad)
     )
-    with probing() as whole:
+    with probing() as whole, _noting(blocks, whole) as notes:
         value = loss()
         forward_live, forward_peak = whole.live, whole.peak
         # the way back as far as the last block, and no further
         gradients = torch.autograd.grad(value, last, allow_unused=True)
         del value
         alive = whole.live - _bytes(each for each in gradients if each is not None)
-    for hook in hooks:
-        hook.remove()
+    end.remove()
     last.clear()
-    costs = {kind: _block(*call) for kind, call in called.items()}
+    costs = {kind: _block(*call) for kind, call in notes.called.items()}
     each = tuple(
-        costs[type(block)]._replace(
+        (costs[type(block)] if block in notes.graphed else _once(notes.work[block]))._replace(
             gradient=_bytes(p for p in block.parameters() if p.requires_grad),
             weights=_moved(block, subject.modulation, name),
         )
@@ -96,7 +92,7 @@ def step(subject: Subject, loss: Callable[[], Tensor], batch: Iterable[Tensor]) 
         head=alive - sum(cost.output for cost in each),
         tail=forward_live - alive,
         forward_work=forward_peak - alive,
-        flops=2 * (whole.flops - sum(cost.forward for cost in each)),
+        flops=whole.flops - sum(cost.forward for cost in each),
         modulation_weights=modulated,
         modulation_answers=_answers(linears, batch),
         other_weights=frozen_bytes([denoiser]) - modulated,
@@ -109,13 +105,45 @@ def step(subject: Subject, loss: Callable[[], Tensor], batch: Iterable[Tensor]) 
     )
 
 
-def _noting(called: dict[type, tuple[nn.Module, Any, Any]]) -> Any:
-    """Return a hook that notes the last call of each kind of block."""
+@dataclass
+class _Notes:
+    """What was seen of blocks while a step ran.
 
-    def note(block: nn.Module, args: Any, kwargs: Any) -> None:
-        called[type(block)] = block, tree_map(cut_off, args), tree_map(cut_off, kwargs)
+    Attributes:
+        called: of each class the last block that a backward pass will go through, its arguments.
+        graphed: all blocks that a backward pass will go through.
+        work: operations of each block's last forward pass.
+    """
 
-    return note
+    called: dict[type, tuple[nn.Module, Any, Any]] = field(default_factory=dict)
+    graphed: set[nn.Module] = field(default_factory=set)
+    work: dict[nn.Module, int] = field(default_factory=dict)
+
+
+@contextmanager
+def _noting(blocks: Iterable[nn.Module], probe: Probe) -> Iterator[_Notes]:
+    """Note what blocks are called with, and what they do, in a `with` block."""
+    notes = _Notes()
+
+    def before(block: nn.Module, args: Any, kwargs: Any) -> None:
+        notes.work[block] = probe.flops
+        if checkpointing.needs_graph(block, [*args, *kwargs.values()]):
+            notes.graphed.add(block)
+            notes.called[type(block)] = block, tree_map(cut_off, args), tree_map(cut_off, kwargs)
+
+    def after(block: nn.Module, _args: Any, _output: Any) -> None:
+        notes.work[block] = probe.flops - notes.work[block]
+
+    hooks = [block.register_forward_pre_hook(before, with_kwargs=True) for block in blocks]
+    hooks += [block.register_forward_hook(after) for block in blocks]
+    yield notes
+    for hook in hooks:
+        hook.remove()
+
+
+def _once(work: int) -> BlockCost:
+    """Return what a block costs before all that is trained: it runs once and leaves nothing."""
+    return BlockCost(0, 0, 0, 0, 0, 0, forward=work, rerun=0, backward=0, weights=0)
 
 
 def _block(block: nn.Module, args: Any, kwargs: Any) -> BlockCost:
@@ -131,7 +159,8 @@ def _block(block: nn.Module, args: Any, kwargs: Any) -> BlockCost:
     with probing() as twice:
         again = _backward(twice, _ends(checkpoint(block, *args, use_reentrant=False, **kwargs)))
     block.zero_grad(set_to_none=True)
-    return BlockCost(output, kept, rise, again, back, 0, forward, once.flops - forward, 0)
+    rerun = twice.flops - once.flops
+    return BlockCost(output, kept, rise, again, back, 0, forward, rerun, once.flops - forward, 0)
 
 
 def _ends(made: Sequence[Tensor]) -> list[Tensor]:

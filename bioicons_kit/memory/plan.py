@@ -38,6 +38,8 @@ class BlockCost(NamedTuple):
         back: most bytes it holds in its backward pass where it kept all, what it kept included.
         gradient: bytes of its parameters' gradients; part of `again` and `back`.
         forward: floating point operations of its forward pass.
+        rerun: of its second run, where it is checkpointed: that ends with the last activation
+            which the backward pass needs.
         backward: of its backward pass.
         weights: bytes of the weights that offloading moves.
     """
@@ -49,6 +51,7 @@ class BlockCost(NamedTuple):
     back: int
     gradient: int
     forward: int
+    rerun: int
     backward: int
     weights: int
 
@@ -242,7 +245,7 @@ def flops(step: StepCost, layout: Layout) -> int:
     return (
         step.flops
         + sum(each.forward + each.backward for each in step.blocks)
-        + sum(each.forward for each in again)
+        + sum(each.rerun for each in again)
     )
 
 

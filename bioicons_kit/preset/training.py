@@ -140,7 +140,7 @@ class Memory(Table):
     quantization: Storage = Field(
         "qfloat8",
         description="Storage format of the frozen base weights: 8 bits (qfloat8, qint8), 4 bits "
-        "(qint4; nf4 on CUDA, with bitsandbytes), or as they are (none).",
+        "(qint4; nf4, with bitsandbytes), or as they are (none).",
     )
     keep: Patterns | None = Field(
         None,

@@ -112,7 +112,7 @@ class Planner:
 
     def at(self, memory: Memory, size: tuple[int, int]) -> Sized:
         """Return the costs of a micro-step at one size, probed once."""
-        key = (memory.quantization, memory.dtype, memory.keep, size)
+        key = (memory.quantization, memory.dtype, memory.keep, memory.compile, size)
         if key not in self._sized:
             self._sized[key] = self._probed(memory, size)
         return self._sized[key]

@@ -28,7 +28,7 @@ from bioicons_kit.lora import adapter
 from bioicons_kit.lora import start as start_lora
 from bioicons_kit.lora.ema import Ema
 from bioicons_kit.lora.formats import Layer
-from bioicons_kit.memory import modulation
+from bioicons_kit.memory import levels, modulation
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
 from bioicons_kit.train import (
@@ -82,6 +82,7 @@ def run(
     kept = None if asked is None else resume.find(RunFolder(root), asked.path)
     accelerator = start(preset, root)
     optim.require(preset.train, accelerator.device)
+    levels.require(preset.memory.quantization, accelerator.device)
     files.require_room(Path(preset.cache.root), _ROOM, "the cache")
     files.require_room(root, _ROOM, "the run's files")
     preset, planned = fitting.fitted(preset, accelerator.device, accelerator.num_processes)

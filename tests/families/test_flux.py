@@ -95,7 +95,7 @@ class TestDenoiser:
         assert ours.keys() == expected.keys()
         assert all(torch.equal(ours[name], value) for name, value in expected.items())
 
-    @pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4"])
+    @pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4", "nf4"])
     def test_every_linear_of_every_block_is_quantized(self, family: Family, level: str):
         denoiser, coverage = family.load_denoiser(
             Memory(quantization=level, dtype="bf16"), CPU, lambda _: None
@@ -113,7 +113,7 @@ class TestDenoiser:
         )
         plain = coverage.parameters - coverage.quantized_parameters
         assert coverage.bytes == 2 * plain + stored
-        share = {"qint4": 0.5}.get(level, 1.0)
+        share = {"qint4": 0.5, "nf4": 0.5}.get(level, 1.0)
         assert share < stored / coverage.quantized_parameters < 1.02 * share + 0.07
         assert not any(p.requires_grad for p in denoiser.parameters())
 

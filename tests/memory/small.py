@@ -1,6 +1,6 @@
 """A FLUX of some blocks with random weights, batches for it, and a few steps of training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,9 +74,11 @@ def denoiser(
     return made
 
 
-def adapted(model: Any, rank: int = 4, dropout: float = 0.0) -> list[torch.nn.Parameter]:
+def adapted(
+    model: Any, rank: int = 4, dropout: float = 0.0, targets: Sequence[str] = TARGETS
+) -> list[torch.nn.Parameter]:
     """Attach a LoRA; return its parameters."""
-    names = adapter.target_modules(model, TARGETS, flux.Flux.target_sets)
+    names = adapter.target_modules(model, targets, flux.Flux.target_sets)
     torch.manual_seed(1)
     return adapter.attach(model, names, rank, None, dropout)
 

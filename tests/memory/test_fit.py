@@ -16,6 +16,7 @@ BLOCK = BlockCost(
     back=680 * 2**20,
     gradient=2**20,
     forward=1_300 * 10**9,
+    rerun=800 * 10**9,
     backward=1_500 * 10**9,
     weights=226 * 2**20,
 )

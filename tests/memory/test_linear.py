@@ -1,7 +1,6 @@
 """The quantized linear computes with exactly the weight it stores, forward and backward."""
 
 import copy
-import importlib.util
 
 import pytest
 import torch
@@ -16,9 +15,7 @@ from bioicons_kit.memory.levels import LEVELS, require, stored_bytes
 from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.memory.quantize import swap_linears
 
-HAS_BNB = importlib.util.find_spec("bitsandbytes") is not None
-NF4 = pytest.param("nf4", marks=pytest.mark.skipif(not HAS_BNB, reason="needs bitsandbytes"))
-levels = pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4", NF4])
+levels = pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4", "nf4"])
 biases = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -413,17 +410,18 @@ def test_four_bits_are_quantos_own():
     assert torch.equal(build("qint4", weight, None).dequantized(), expected)
 
 
-def test_nf4_is_refused_without_a_gpu():
-    with pytest.raises(ModelError, match="nf4 needs a CUDA GPU, and this is cpu; choose qint4"):
-        require("nf4", torch.device("cpu"))
+def test_nf4_is_refused_where_its_library_does_not_compute():
+    with pytest.raises(ModelError, match=r"nf4\" needs an NVIDIA GPU or a CPU, .* on mps; .*qint4"):
+        require("nf4", torch.device("mps"))
     for level in ("none", "qfloat8", "qint8", "qint4"):
-        require(level, torch.device("cpu"))
+        require(level, torch.device("mps"))
+    require("nf4", torch.device("cpu"))
 
 
 def test_nf4_is_refused_without_its_library(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(ModelError, match=r'pip install "bioicons_kit\[bnb\]"'):
-        require("nf4", torch.device("cuda"))
+    with pytest.raises(ModelError, match=r"memory.text_encoder = \"nf4\" .*pip install .*\[bnb\]"):
+        require("nf4", torch.device("cuda"), "text_encoder")
 
 
 def _kept_for_backward(block: nn.Module) -> int:

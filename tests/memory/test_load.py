@@ -20,7 +20,7 @@ from bioicons_kit.memory.shards import Shards
 CPU = torch.device("cpu")
 STEM = "diffusion_pytorch_model"
 KEEP = (r"embed", r"blocks\.\d+\.gate")
-ON_CPU = ("qfloat8", "qint8", "qint4")
+ON_CPU = ("qfloat8", "qint8", "qint4", "nf4")
 
 
 class Block(nn.Module):

@@ -23,7 +23,7 @@ from bioicons_kit.memory.saved import Shelf
 from bioicons_kit.memory.shards import Shards
 
 CPU = torch.device("cpu")
-ON_CPU = ["qfloat8", "qint8", "qint4"]
+ON_CPU = ["qfloat8", "qint8", "qint4", "nf4"]
 
 
 class Loaded(NamedTuple):
