@@ -28,7 +28,7 @@ MAX_REACH = 1e15
 # Renderers recurse through references as through children.
 MAX_DRAWN_DEPTH = 120
 
-_XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
+_HREFS = ("{http://www.w3.org/1999/xlink}href", "href")  # SVG 1.1's, SVG 2's
 _NUMBER = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _OUTLINES = {"d", "points"}
 _LENGTHS = {
@@ -120,10 +120,11 @@ class _Tree:
 
     def _named(self, element: Any) -> Iterator[tuple[str, str]]:
         """Yield (property, id) for each reference that an element may make."""
-        if element.get(_XLINK_HREF, "").startswith("#"):
-            yield "href", element.get(_XLINK_HREF)[1:]
-        for name in _REFERRING:
-            for identifier in styles.references(element.get(name, "")):
+        for key in _HREFS if local(element) != "a" else ():  # a link draws nothing
+            if element.get(key, "").startswith("#"):
+                yield "href", element.get(key)[1:]
+        for name in _REFERRING.intersection(element.attrib):
+            for identifier in styles.references(element.get(name)):
                 yield name, identifier
         for name, value in styles.declarations(element.get("style", "")):
             for identifier in styles.references(value):

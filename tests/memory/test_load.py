@@ -28,8 +28,8 @@ class Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(64)
         self.gate = nn.Linear(64, 64)
-        self.up = nn.Linear(64, 96)
-        self.down = nn.Linear(96, 64, bias=False)
+        self.up = nn.Linear(64, 192)
+        self.down = nn.Linear(192, 64, bias=False)
 
 
 class Model(nn.Module):
@@ -85,11 +85,11 @@ class TestLoad:
     @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
     def test_counts_are_exact(self, tmp_path: Path, dtype: torch.dtype):
         coverage = fill(skeleton(), save(tmp_path, weights()), dtype=dtype)
-        linears = 2 * (96 * 64 + 64 * 96)
+        linears = 2 * (192 * 64 + 64 * 192)
         everything = sum(value.numel() for value in weights().values())
-        scales = 4 * 2 * (96 + 64)
+        scales = 4 * 2 * (192 + 64)
         assert linears + scales == 2 * (
-            stored_bytes("qfloat8", 96, 64) + stored_bytes("qfloat8", 64, 96)
+            stored_bytes("qfloat8", 192, 64) + stored_bytes("qfloat8", 64, 192)
         )
         assert coverage.parameters == everything
         assert coverage.quantized_parameters == linears
@@ -234,7 +234,7 @@ class TestLoad:
 
     @pytest.mark.parametrize(
         ("name", "shape"),
-        [("blocks.0.up.weight", (64, 96)), ("blocks.1.norm.bias", (7,)), ("token", (3, 1))],
+        [("blocks.0.up.weight", (64, 192)), ("blocks.1.norm.bias", (7,)), ("token", (3, 1))],
     )
     def test_names_a_misshapen_weight(self, tmp_path: Path, name: str, shape: tuple[int, ...]):
         path = save(tmp_path, {**weights(), name: torch.zeros(shape)})

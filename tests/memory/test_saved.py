@@ -36,7 +36,7 @@ class Loaded(NamedTuple):
 
 def skeleton() -> nn.Module:
     with init_empty_weights():
-        return nn.Sequential(nn.Linear(64, 96), nn.LayerNorm(96), nn.Linear(96, 32, bias=False))
+        return nn.Sequential(nn.Linear(64, 192), nn.LayerNorm(192), nn.Linear(192, 32, bias=False))
 
 
 @pytest.fixture
