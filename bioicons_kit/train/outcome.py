@@ -1,16 +1,24 @@
-"""What comes out of a run: LoRA files in the layouts asked for, the model card, the report."""
+"""What comes out of a run: LoRA files in the layouts asked for, samples, model card, report."""
 
-from collections.abc import Sequence
+import datetime
+import json
+import math
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
-from bioicons_kit import card, console, files
+from bioicons_kit import __version__, card, console, files, sample
+from bioicons_kit.data import encode
 from bioicons_kit.data.job import Job
-from bioicons_kit.icons import manifest
+from bioicons_kit.icons import manifest, raster
 from bioicons_kit.lora import adapter, formats, metadata
 from bioicons_kit.preset import Preset
-from bioicons_kit.train import report
+from bioicons_kit.train import judged, report
 from bioicons_kit.train.run_folder import RunFolder
 from bioicons_kit.train.state import State
 
@@ -49,6 +57,79 @@ def pages(folder: RunFolder, preset: Preset, records: Sequence[manifest.Record])
     files.write_text(folder.card, card.markdown(preset, records, shown))
     report.write(folder, preset, records)
     console.say("report", console.shown(folder.report))
+
+
+def samples(
+    work: Job, denoiser: nn.Module, encoded: encode.Encoded, folder: RunFolder
+) -> dict[str, Any] | None:
+    """Draw the preset's prompts without and with the adapter, and the picture of both.
+
+    Returns:
+        what the judge says of them, where it can.
+    """
+    preset = work.preset
+    if not preset.sample.prompts:
+        console.say("samples", "none: the preset has no sample.prompts")
+        return None
+    pairs = sample.base_and_adapted(work, denoiser, encoded.texts)
+    shown = sample.training_pictures(encoded.rows, preset.dataset)
+    drawn = [(pair.prompt, (pair.base, pair.adapted)) for pair in pairs]
+    rows = sample.write_all(drawn, folder.samples, preset)
+    sample.write_comparison(folder.comparison, rows, preset, ("learned from", shown))
+    return judged.scores(pairs, preset)
+
+
+def summary(
+    folder: RunFolder,
+    work: Job,
+    state: State,
+    seconds: float,
+    phases: Mapping[str, float],
+    *,
+    judgement: dict[str, Any] | None,
+) -> None:
+    """Write when and how the run went; the only file of a run that names a date."""
+    accelerator = work.accelerator
+    losses = [loss for loss in state.losses if math.isfinite(loss)]
+    tenth = max(1, len(losses) // 10)
+    said: dict[str, Any] = {
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "phases": {name: round(each, 1) for name, each in phases.items()},
+        "loss_first_tenth": sum(losses[:tenth]) / tenth,
+        "loss_last_tenth": sum(losses[-tenth:]) / tenth,
+        "skipped_steps": state.skipped,
+        "best": None if state.best is None else state.best._asdict(),
+        "judge": judgement,
+        "device": str(accelerator.device),
+        "threads": torch.get_num_threads(),
+        "renderer": raster.choose(work.preset.dataset.renderer).name,
+        "processes": accelerator.num_processes,
+        "kit": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    files.write_text(folder.summary, json.dumps(said, indent=2) + "\n")
+    console.say(
+        "loss",
+        f"{said['loss_first_tenth']:.4f} over the first tenth of the steps, "
+        f"{said['loss_last_tenth']:.4f} over the last",
+    )
+
+
+def what_next(folder: RunFolder, preset: Preset) -> None:
+    """Say where everything is and what to try next."""
+    shown = console.shown
+    console.say("done", f"everything is in {shown(folder.root)}")
+    if folder.comparison.is_file():
+        console.say("look at", shown(folder.comparison))
+    console.say("credit", shown(folder.attribution))
+    prompt = f"{preset.dataset.trigger}, a robin".removeprefix(", ")
+    console.say(
+        "try",
+        f"python tools/sample.py {shown(folder.root)} --compare --prompt {shlex.quote(prompt)}",
+    )
+    console.say("try", f"tensorboard --logdir {shown(folder.logs)}")
 
 
 def _told(path: Path, label: str) -> None:

@@ -3,11 +3,6 @@
 The loop itself is next door, in `loop`.
 """
 
-import datetime
-import json
-import math
-import platform
-import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +14,10 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import nn
 
-from bioicons_kit import __version__, console, files, preset_file, sample
+from bioicons_kit import console, files, preset_file
 from bioicons_kit.data import encode, job, selection
 from bioicons_kit.data.job import Job
-from bioicons_kit.icons import manifest, raster
+from bioicons_kit.icons import manifest
 from bioicons_kit.icons.credits import attribution
 from bioicons_kit.lora import adapter
 from bioicons_kit.lora import start as start_lora
@@ -33,7 +28,6 @@ from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.preset import Preset
 from bioicons_kit.train import (
     fitting,
-    judged,
     loop,
     optim,
     outcome,
@@ -81,14 +75,79 @@ def run(
     run_folder.check(root)
     kept = None if asked is None else resume.find(RunFolder(root), asked.path)
     accelerator = start(preset, root)
+    require(preset, root, accelerator)
+    preset, planned = fitting.fitted(preset, accelerator.device, accelerator.num_processes)
+    if kept is not None:
+        resume.require_same_settings(kept, preset, accelerator.num_processes)
+    given = prepare(preset, accelerator, kept)
+    work, phases = given.work, dict(given.encoded.seconds)
+    with timed("load", phases), peaks.watched("load", planned, preset, work.device):
+        denoiser = load_denoiser(work)
+    state = begin(work, denoiser, given.modules, given.begun, kept)
+    if kept is not None and kept.plain["identity"]["validation"] != given.identity["validation"]:
+        state.best = None  # of other rows or levels
+    room = _ROOM + sum(p.nbytes for p in state.adapter.values())
+    files.require_room(root, room, "the run's files")
+    # last: a model that cannot load leaves no folder
+    with open_folder(work, root, given.records, kept) as folder:
+        keeper = Keeper(work, folder, given.identity, command, state.step)
+        with timed("train", phases), peaks.watched("train", planned, preset, work.device):
+            stop = loop.train(work, denoiser, state, given.encoded, keeper)
+        if stop:
+            keeper.tell()
+            raise SystemExit(128 + stop)
+
+        # The loop has closed the process group: the others are done, and wait for nobody.
+        if accelerator.is_main_process:
+            with optim.evaluation_mode(state.optimizer):
+                outcome.loras(work, denoiser, state, given.records, folder)
+                with (
+                    timed("sample", phases),
+                    peaks.watched("sample", planned, preset, work.device),
+                ):
+                    judgement = outcome.samples(work, denoiser, given.encoded, folder)
+            outcome.summary(
+                folder, work, state, time.monotonic() - started, phases, judgement=judgement
+            )
+            outcome.pages(folder, preset, given.records)
+            outcome.what_next(folder, preset)
+    return folder
+
+
+def require(preset: Preset, root: Path, accelerator: Accelerator) -> None:
+    """Refuse what this machine cannot do, before any work is done.
+
+    Raises:
+        KitError: an optimizer or a storage format that it does not have; no room on a disk.
+    """
     optim.require(preset.train, accelerator.device)
     levels.require(preset.memory.quantization, accelerator.device)
     files.require_room(Path(preset.cache.root), _ROOM, "the cache")
     files.require_room(root, _ROOM, "the run's files")
-    preset, planned = fitting.fitted(preset, accelerator.device, accelerator.num_processes)
-    if kept is not None:
-        resume.require_same_settings(kept, preset, accelerator.num_processes)
 
+
+class Given(NamedTuple):
+    """What a run works with, before its denoiser is loaded.
+
+    Attributes:
+        work: the job.
+        modules: that get an adapter.
+        begun: what of the adapter begins as another LoRA.
+        encoded: pictures and texts.
+        identity: what a checkpoint has to agree with.
+        records: the manifest's lines.
+    """
+
+    work: Job
+    modules: tuple[str, ...]
+    begun: Mapping[str, Layer]
+    encoded: encode.Encoded
+    identity: dict[str, Any]
+    records: list[manifest.Record]
+
+
+def prepare(preset: Preset, accelerator: Accelerator, kept: Kept | None) -> Given:
+    """Choose rows and layers, refuse what does not go together, and encode what is not cached."""
     rows, work = selection.rows(preset, lambda: job.start(preset, accelerator))
     skeleton, lora = work.family.skeleton(), preset.lora
     modules = adapter.target_modules(skeleton, lora.targets, work.family.target_sets)
@@ -100,40 +159,8 @@ def run(
     identity = resume.identity(encoded, work)
     if kept is not None:
         resume.require_same_content(kept, identity, preset)
-
     records = manifest.records(encoded.rows, encoded.captions, preset.dataset)
-    phases = dict(encoded.seconds)
-    with timed("load", phases), peaks.watched("load", planned, preset, work.device):
-        denoiser = load_denoiser(work)
-    state = begin(work, denoiser, modules, begun, kept)
-    if kept is not None and kept.plain["identity"]["validation"] != identity["validation"]:
-        state.best = None  # of other rows or levels
-    room = _ROOM + sum(p.nbytes for p in state.adapter.values())
-    files.require_room(root, room, "the run's files")
-    # last: a model that cannot load leaves no folder
-    with open_folder(work, root, records, kept) as folder:
-        keeper = Keeper(work, folder, identity, command, state.step)
-        with timed("train", phases), peaks.watched("train", planned, preset, work.device):
-            stop = loop.train(work, denoiser, state, encoded, keeper)
-        if stop:
-            keeper.tell()
-            raise SystemExit(128 + stop)
-
-        # The loop has closed the process group: the others are done, and wait for nobody.
-        if accelerator.is_main_process:
-            with optim.evaluation_mode(state.optimizer):
-                outcome.loras(work, denoiser, state, records, folder)
-                with (
-                    timed("sample", phases),
-                    peaks.watched("sample", planned, preset, work.device),
-                ):
-                    judgement = draw_samples(work, denoiser, encoded, folder)
-            write_summary(
-                folder, work, state, time.monotonic() - started, phases, judgement=judgement
-            )
-            outcome.pages(folder, preset, records)
-            tell_what_next(folder, preset)
-    return folder
+    return Given(work, modules, begun, encoded, identity, records)
 
 
 @contextmanager
@@ -245,76 +272,3 @@ def begin(
         set_generators(state.rng, work.device)
         console.say("resumed", f"from step {kept.step}, {console.shown(kept.path)}")
     return state
-
-
-def draw_samples(
-    work: Job, denoiser: nn.Module, encoded: encode.Encoded, folder: RunFolder
-) -> dict[str, Any] | None:
-    """Draw the preset's prompts without and with the adapter, and the picture of both.
-
-    Returns:
-        what the judge says of them, where it can.
-    """
-    preset = work.preset
-    if not preset.sample.prompts:
-        console.say("samples", "none: the preset has no sample.prompts")
-        return None
-    pairs = sample.base_and_adapted(work, denoiser, encoded.texts)
-    shown = sample.training_pictures(encoded.rows, preset.dataset)
-    drawn = [(pair.prompt, (pair.base, pair.adapted)) for pair in pairs]
-    rows = sample.write_all(drawn, folder.samples, preset)
-    sample.write_comparison(folder.comparison, rows, preset, ("learned from", shown))
-    return judged.scores(pairs, preset)
-
-
-def write_summary(
-    folder: RunFolder,
-    work: Job,
-    state: State,
-    seconds: float,
-    phases: Mapping[str, float],
-    *,
-    judgement: dict[str, Any] | None,
-) -> None:
-    """Write when and how the run went; the only file of a run that names a date."""
-    accelerator = work.accelerator
-    losses = [loss for loss in state.losses if math.isfinite(loss)]
-    tenth = max(1, len(losses) // 10)
-    summary: dict[str, Any] = {
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-        "phases": {name: round(each, 1) for name, each in phases.items()},
-        "loss_first_tenth": sum(losses[:tenth]) / tenth,
-        "loss_last_tenth": sum(losses[-tenth:]) / tenth,
-        "skipped_steps": state.skipped,
-        "best": None if state.best is None else state.best._asdict(),
-        "judge": judgement,
-        "device": str(accelerator.device),
-        "threads": torch.get_num_threads(),
-        "renderer": raster.choose(work.preset.dataset.renderer).name,
-        "processes": accelerator.num_processes,
-        "kit": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    files.write_text(folder.summary, json.dumps(summary, indent=2) + "\n")
-    console.say(
-        "loss",
-        f"{summary['loss_first_tenth']:.4f} over the first tenth of the steps, "
-        f"{summary['loss_last_tenth']:.4f} over the last",
-    )
-
-
-def tell_what_next(folder: RunFolder, preset: Preset) -> None:
-    """Say where everything is and what to try next."""
-    shown = console.shown
-    console.say("done", f"everything is in {shown(folder.root)}")
-    if folder.comparison.is_file():
-        console.say("look at", shown(folder.comparison))
-    console.say("credit", shown(folder.attribution))
-    prompt = f"{preset.dataset.trigger}, a robin".removeprefix(", ")
-    console.say(
-        "try",
-        f"python tools/sample.py {shown(folder.root)} --compare --prompt {shlex.quote(prompt)}",
-    )
-    console.say("try", f"tensorboard --logdir {shown(folder.logs)}")
