@@ -64,7 +64,7 @@ def test_every_phase_of_the_preset_fits_its_card(twelve: planning.Planner):
 def test_the_real_model_fits_a_card_of_16_gb():
     made, planned = fitting.fitted(preset("memory.fit=16GB", name="cc0_animals"), CPU, 1)
     assert planned is not None
-    assert planned.largest.device <= 15 * GIB
+    assert planned.largest.device <= 0.95 * 15 * GIB  # what is gained by more is not worth it
     assert made.memory.quantization in ("none", "qfloat8")
 
 
