@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import grid
+from pictures import grid
 from PIL import Image
 
 from bioicons_kit import preset_file, sample, sheet

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from pictures import grid
 from PIL import Image
 
 from bioicons_kit import families, sheet
@@ -76,15 +77,6 @@ def main() -> None:
     print(f"| {len(drawn)} | {shares} | {loaded:.2f} | {seconds:.2f} |")
     if chosen.sheet:
         sheet.write_png(chosen.sheet, grid(drawn), "the starter's drawings")
-
-
-def grid(pictures: list[Image.Image], columns: int = 16) -> Image.Image:
-    """Return pictures side by side."""
-    rows = -(-len(pictures) // columns)
-    whole = Image.new("RGB", (columns * SIDE, rows * SIDE), "white")
-    for at, picture in enumerate(pictures):
-        whole.paste(picture, (at % columns * SIDE, at // columns * SIDE))
-    return whole
 
 
 if __name__ == "__main__":

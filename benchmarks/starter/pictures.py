@@ -8,12 +8,14 @@ to carry every color, and as the judge's example of no drawing.
 
 import multiprocessing
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from clock import Log
+from PIL import Image
 from torch import Tensor
 
 from bioicons_kit.drawings import generate
@@ -150,3 +152,13 @@ def load(folder: Path, device: torch.device) -> dict[str, Bank]:
         with np.load(folder / f"{kind}.npz") as arrays:
             banks[kind] = Bank(arrays["pixels"], arrays["subjects"], arrays["styles"], device)
     return banks
+
+
+def grid(pictures: Sequence[Image.Image], columns: int = 16) -> Image.Image:
+    """Return pictures of one size side by side."""
+    width, height = pictures[0].size
+    rows = -(-len(pictures) // columns)
+    whole = Image.new("RGB", (columns * width, rows * height), "white")
+    for at, picture in enumerate(pictures):
+        whole.paste(picture, (at % columns * width, at // columns * height))
+    return whole

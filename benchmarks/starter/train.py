@@ -271,19 +271,9 @@ def look(
         subject=(which.argmax(1) == wanted[:, 0]).float().mean(),
         style=(how.argmax(1) == wanted[:, 1]).float().mean(),
     )
-    sheet(found, work.out / f"sheet-{name.replace(' ', '-')}.png")
-
-
-def sheet(found: torch.Tensor, path: Path, columns: int = 16) -> None:
-    """Write pictures in a grid."""
-    side = found.shape[-1]
-    rows = -(-len(found) // columns)
-    whole = torch.ones(3, rows * side, columns * side)
-    for index, picture in enumerate(found.cpu()):
-        row, column = divmod(index, columns)
-        whole[:, row * side : (row + 1) * side, column * side : (column + 1) * side] = picture
-    pixels = ((whole + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    Image.fromarray(pixels).save(path)
+    pixels = ((found + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    shown = pictures.grid([Image.fromarray(each) for each in pixels])
+    shown.save(work.out / f"sheet-{name.replace(' ', '-')}.png")
 
 
 def main() -> None:

@@ -190,7 +190,14 @@ def fitted(preset: Preset, device: torch.device, processes: int) -> tuple[Preset
     memory = _chosen(fitter)
     if planner.training(memory) > there_is.device:
         raise refusal(fitter)
-    return preset.model_copy(update={"memory": memory}), planner.plan(memory)
+    made = planner.plan(memory)
+    both = max(phase.device + phase.host for phase in made.phases)
+    if device.type == "cpu" and both > host_memory():
+        console.warn(
+            f"on a CPU all of it is in RAM: {plan.gib(both)} are planned, and this machine has "
+            f"{plan.gib(host_memory())}"
+        )
+    return preset.model_copy(update={"memory": memory}), made
 
 
 def planned(preset: Preset, there_is: fit.Room | None) -> plan.Plan:
