@@ -6,7 +6,8 @@
 Each phase runs in a process of its own, as training would run it: the largest text encoder on as
 many texts as are encoded at once, the VAE on as many pictures, and one step of one sample with its
 decoding. On a GPU "held" is what torch reserved. On a CPU it is of live tensors, and the plan's
-is without its workspace. Nothing is trained, so there is no optimizer in either.
+is without its workspace, with what the model has on the host. Nothing is trained, so there is no
+optimizer in either.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from bioicons_kit.lora import adapter
 from bioicons_kit.memory import plan
 from bioicons_kit.memory.probe import probing
 from bioicons_kit.preset import Preset
-from bioicons_kit.train.planning import Planner
+from bioicons_kit.train.planning import PROCESS, Planner
 
 Held = dict[str, int]  # bytes, by "held"
 
@@ -62,10 +63,13 @@ def row(name: str, path: Path, overrides: Sequence[str]) -> str:
 def planned_parts(name: str, preset: Preset, device: torch.device) -> Held:
     """Return what the plan says of a phase."""
     phases = Planner(preset).plan(preset.memory).phases
-    parts = dict(next(phase for phase in phases if phase.name == name).parts)
+    phase = next(phase for phase in phases if phase.name == name)
+    parts = dict(phase.parts)
     parts.pop("optimizer", None)
     if device.type == "cpu":
         parts.pop("workspace")
+        if name == "sample":  # of the model, what would wait on the host is among the tensors
+            parts["host"] = phase.host - PROCESS
     return parts
 
 
