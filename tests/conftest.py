@@ -80,8 +80,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def starter_folder(models: Path) -> Path:
     """Return the starter model's folder."""
-    (folder,) = (models / "models").iterdir()
-    return folder
+    from bioicons_kit.families import starter
+
+    return starter.ensure(models / "models")
 
 
 SMALL_PRESET = """

@@ -16,7 +16,7 @@ ASKED = [(subject, subject % len(generate.STYLE_NAMES)) for subject in range(0, 
 @pytest.mark.slow
 def test_it_draws_subject_and_style(models: Path):
     memory = Memory(dtype="fp32", quantization="none")
-    family = families.load(Model(path="starter", max_sequence_length=16), models / "models")
+    family = families.load(Model(path="starter", max_sequence_length=16), models)
     prompts = [generate.prompt(*each) for each in ASKED]
     texts = [dict[str, torch.Tensor]() for _ in prompts]
     cpu = torch.device("cpu")
