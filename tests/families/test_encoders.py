@@ -22,6 +22,7 @@ from bioicons_kit.families.pretrained import versions
 from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.memory.shards import Shards
 from bioicons_kit.preset import Memory, Model
+from tests.memory import small
 
 CPU = torch.device("cpu")
 TOKENS = 24
@@ -115,7 +116,7 @@ def test_shapes_are_those_of_what_is_made(family: Family):
         assert encoder.shapes((0, 0)) == {name: tuple(t.shape) for name, t in made.items()}
 
 
-@pytest.mark.parametrize("storage", ["qfloat8", "qint8", "qint4", "nf4"])
+@pytest.mark.parametrize("storage", ["qfloat8", "qint8", "qint4", small.NF4])
 def test_t5_in_fewer_bits_is_nearly_the_same_and_says_so(family: Family, storage: str):
     _, full = family.text_encoders(FULL)
     _, small = family.text_encoders(Memory(dtype="fp32", text_encoder=storage))

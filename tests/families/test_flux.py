@@ -22,6 +22,7 @@ from bioicons_kit.lora import adapter
 from bioicons_kit.memory.levels import stored_bytes
 from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.preset import Memory, Model, Sample, Train
+from tests.memory import small
 
 CPU = torch.device("cpu")
 TOKENS = 16
@@ -95,7 +96,7 @@ class TestDenoiser:
         assert ours.keys() == expected.keys()
         assert all(torch.equal(ours[name], value) for name, value in expected.items())
 
-    @pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4", "nf4"])
+    @pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4", small.NF4])
     def test_every_linear_of_every_block_is_quantized(self, family: Family, level: str):
         denoiser, coverage = family.load_denoiser(
             Memory(quantization=level, dtype="bf16"), CPU, lambda _: None

@@ -1,9 +1,11 @@
 """A FLUX of some blocks with random weights, batches for it, and a few steps of training."""
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -16,6 +18,14 @@ from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.preset import Memory, Train
 
 CPU = torch.device("cpu")
+
+# `.ci/run` installs its library at the end and runs these: every process would import it.
+NF4 = pytest.param(
+    "nf4",
+    marks=pytest.mark.skipif(
+        importlib.util.find_spec("bitsandbytes") is None, reason="needs bitsandbytes"
+    ),
+)
 SCALING = flux.VaeScaling(0.1159, 0.3611)
 CONFIG: dict[str, Any] = {
     **starter.TRANSFORMER,

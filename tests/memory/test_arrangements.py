@@ -12,7 +12,7 @@ from bioicons_kit.preset import Memory, Train
 from tests.memory import small
 
 
-@pytest.fixture(scope="module", params=["none", "qfloat8", "qint4", "nf4"])
+@pytest.fixture(scope="module", params=["none", "qfloat8", "qint4", small.NF4])
 def level(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

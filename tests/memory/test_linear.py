@@ -14,8 +14,9 @@ from bioicons_kit.errors import ModelError
 from bioicons_kit.memory.levels import LEVELS, require, stored_bytes
 from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.memory.quantize import swap_linears
+from tests.memory import small
 
-levels = pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4", "nf4"])
+levels = pytest.mark.parametrize("level", ["qfloat8", "qint8", "qint4", small.NF4])
 biases = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -410,7 +411,8 @@ def test_four_bits_are_quantos_own():
     assert torch.equal(build("qint4", weight, None).dequantized(), expected)
 
 
-def test_nf4_is_refused_where_its_library_does_not_compute():
+def test_nf4_is_refused_where_its_library_does_not_compute(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: "installed")
     with pytest.raises(ModelError, match=r"nf4\" needs an NVIDIA GPU or a CPU, .* on mps; .*qint4"):
         require("nf4", torch.device("mps"))
     for level in ("none", "qfloat8", "qint8", "qint4"):

@@ -16,11 +16,12 @@ from bioicons_kit.memory.linear import QuantizedLinear
 from bioicons_kit.memory.load import load
 from bioicons_kit.memory.quantize import Coverage
 from bioicons_kit.memory.shards import Shards
+from tests.memory import small
 
 CPU = torch.device("cpu")
 STEM = "diffusion_pytorch_model"
 KEEP = (r"embed", r"blocks\.\d+\.gate")
-ON_CPU = ("qfloat8", "qint8", "qint4", "nf4")
+ON_CPU = ("qfloat8", "qint8", "qint4", small.NF4)
 
 
 class Block(nn.Module):

@@ -34,7 +34,7 @@ def trained(level: str, **settings: Any) -> small.Trained:
 
 
 @pytest.mark.usefixtures("_reproducible")
-@pytest.mark.parametrize("level", ["none", "qfloat8", "qint8", "qint4", "nf4"])
+@pytest.mark.parametrize("level", ["none", "qfloat8", "qint8", "qint4", small.NF4])
 def test_losses_and_gradients_are_bit_equal(level: str):
     plain = trained(level, checkpointing="none")
     assert trained(level, checkpointing="none").equals(plain), "the GPU itself is not reproducible"

@@ -127,7 +127,7 @@ def test_the_work_is_predicted(targets: tuple[str, ...], policy: str | int):
     assert plan.flops(cost, Layout(kept=kept)) == pytest.approx(whole.flops, rel=0.05)
 
 
-@pytest.mark.parametrize("level", ["none", "qfloat8", "qint8", "qint4", "nf4"])
+@pytest.mark.parametrize("level", ["none", "qfloat8", "qint8", "qint4", small.NF4])
 def test_weights_adapter_and_optimizer_are_exact(level: str):
     memory = Memory(dtype="fp32", quantization=level)  # type: ignore[arg-type]
     model = small.denoiser(memory)

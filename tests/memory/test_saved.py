@@ -21,9 +21,10 @@ from bioicons_kit.memory.levels import LEVELS
 from bioicons_kit.memory.load import load
 from bioicons_kit.memory.saved import Shelf
 from bioicons_kit.memory.shards import Shards
+from tests.memory import small
 
 CPU = torch.device("cpu")
-ON_CPU = ["qfloat8", "qint8", "qint4", "nf4"]
+ON_CPU = ["qfloat8", "qint8", "qint4", small.NF4]
 
 
 class Loaded(NamedTuple):
