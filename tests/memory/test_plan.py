@@ -74,9 +74,14 @@ def measured(
 
 
 @pytest.mark.parametrize(
-    ("policy", "level"), [("full", "qfloat8"), ("full", "none"), (3, "none"), ("none", "qfloat8")]
+    ("config", "side", "count", "level", "policy"),
+    [
+        *((*size, "qfloat8", "full") for size in SIZES),
+        (*SIZES[0], "none", "full"),
+        (*SIZES[1], "none", 3),
+        (*SIZES[2], "qfloat8", "none"),
+    ],
 )
-@pytest.mark.parametrize(("config", "side", "count"), SIZES)
 def test_the_peak_is_predicted_within_a_tenth(
     config: dict[str, Any], side: int, count: int, level: str, policy: str | int
 ):
