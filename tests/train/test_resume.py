@@ -105,7 +105,7 @@ def tensorboard(run: RunFolder) -> list[tuple[int, float]]:
 
     events = EventAccumulator(str(run.logs))
     events.Reload()
-    # files of one second, as only one process writes them, are read by name: the 10th before the 9th
+    # files of one second, which only one process writes, are read by name: the 10th before the 9th
     return sorted((event.step, event.value) for event in events.Scalars("loss"))
 
 
