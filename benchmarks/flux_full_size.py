@@ -27,7 +27,8 @@ measured first; s/step is the median from the third step on, plus a 64th of the 
 modulation of 64 samples is computed ahead, where it is. "peak" is what torch reserved, "tensors"
 what was allocated of that; the plan's workspace is an allowance for the difference. On a CPU,
 whose allocator tells nothing, both are of live tensors, and the plan's is without the workspace;
-there is no cap, "host" has all of it, and at full size RAM has to hold it (qfloat8: 16 GB).
+there is no cap, "host" has all of it, and at full size RAM has to hold it (qfloat8 at 1024 px:
+20 GiB).
 Load is the time to draw, store and arrange the weights.
 """
 
@@ -99,8 +100,8 @@ def _options() -> argparse.Namespace:
     has_gpu = in_a_process(torch.cuda.is_available)
     if options.size == "full" and options.device is None and not has_gpu:
         parser.error(
-            "the full size wants a GPU; --device cpu takes many minutes a step and as much RAM as "
-            "--predict says, --size small runs on a CPU in a minute"
+            "the full size wants a GPU; --device cpu takes ten minutes a step and 6 GiB of RAM more "
+            "than --predict says, --size small runs on a CPU in a minute"
         )
     if options.device == "cuda" and not has_gpu:
         parser.error("--device cuda: there is no GPU here")
