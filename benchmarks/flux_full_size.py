@@ -100,7 +100,7 @@ def _options() -> argparse.Namespace:
     has_gpu = in_a_process(torch.cuda.is_available)
     if options.size == "full" and options.device is None and not has_gpu:
         parser.error(
-            "the full size wants a GPU; --device cpu takes ten minutes a step and 6 GiB of RAM more "
+            "the full size wants a GPU; --device cpu takes ten minutes a step and 6 GiB more RAM "
             "than --predict says, --size small runs on a CPU in a minute"
         )
     if options.device == "cuda" and not has_gpu:
