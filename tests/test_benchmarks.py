@@ -34,6 +34,24 @@ def test_full_size_flux_runs_small_and_holds_what_was_planned():
     assert peaks == sorted(peaks, reverse=True)
 
 
+def test_a_sample_is_held_against_the_plan(models: Path):
+    done = subprocess.run(
+        [
+            *(sys.executable, REPOSITORY / "benchmarks" / "flux_phases.py"),
+            *(REPOSITORY / "presets" / "quickstart.toml", f"--set=cache.root={models}"),
+            "--phases=sample",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [row[0].strip() for row in rows] == ["phase", "sample"]
+    # of a model this small, what the plan leaves out is a good part
+    assert abs(int(rows[1][2].split("(")[1].rstrip("%) "))) <= 30, rows
+
+
 def test_style_targets_runs_small_and_early_blocks_run_once():
     done = subprocess.run(
         [
