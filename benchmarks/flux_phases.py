@@ -31,8 +31,6 @@ from bioicons_kit.memory.probe import probing
 from bioicons_kit.preset import Preset
 from bioicons_kit.train.planning import PROCESS, Planner
 
-Held = dict[str, int]  # bytes, by "held"
-
 
 def main() -> None:
     """Run every phase and print the table."""
@@ -60,7 +58,7 @@ def row(name: str, path: Path, overrides: Sequence[str]) -> str:
     )
 
 
-def planned_parts(name: str, preset: Preset, device: torch.device) -> Held:
+def planned_parts(name: str, preset: Preset, device: torch.device) -> dict[str, int]:
     """Return what the plan says of a phase."""
     phases = Planner(preset).plan(preset.memory).phases
     phase = next(phase for phase in phases if phase.name == name)

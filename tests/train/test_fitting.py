@@ -136,6 +136,18 @@ def test_where_no_setting_helps_a_smaller_run_is_named():
         fitting.fitted(given, CPU, 1)
 
 
+@pytest.mark.usefixtures("six_blocks")
+@pytest.mark.parametrize(("ram", "is_told"), [(2, True), (64, False)])
+def test_on_a_cpu_card_and_host_share_the_memory(
+    ram: int, is_told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(fitting, "host_memory", lambda: ram * GIB)
+    given = preset("memory.fit=12GB", "memory.checkpoint_inputs=device", "memory.offload_blocks=0")
+    fitting.fitted(given, CPU, 1)
+    told = capsys.readouterr()
+    assert ("on a CPU all of it is in RAM" in told.out + told.err) == is_told
+
+
 def test_auto_needs_a_gpu_or_a_name():
     for override in ("memory.fit=auto", "memory.checkpointing=auto"):
         with pytest.raises(PresetError, match=r'name a card, such as memory.fit = "16GB"'):
